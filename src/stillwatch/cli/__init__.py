@@ -1,0 +1,23 @@
+"""The command line: each command parses, calls one public function and prints."""
+
+from __future__ import annotations
+
+import sys
+
+from stillwatch.cli import explain, ingest, scan, simulate
+from stillwatch.cli.app import app
+from stillwatch.errors import StillwatchError
+
+__all__ = ["app", "explain", "ingest", "main", "scan", "simulate"]
+
+
+def main() -> None:
+    """Run the command line; errors a user can mend are printed without a traceback."""
+    try:
+        app()
+    except StillwatchError as error:
+        sys.stderr.write(f"stillwatch: {error}\n")
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("stillwatch: interrupted; what was there before is unchanged\n")
+        raise SystemExit(130) from None

@@ -1,0 +1,300 @@
+"""Open, read and extend a dataset folder.
+
+Writes are all or nothing. A writer stages whole files under ``.staging/``; ``commit`` writes the list of renames
+to ``.commit.json`` in one atomic rename (from then on the dataset counts as *after*), carries them out and removes
+the list. Whoever opens the dataset next finishes an interrupted commit or drops an interrupted staging, so nobody
+sees a state between (a redo log; see docs/decisions/0002-atomic-datasets.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import ibis
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from stillwatch.errors import DatasetError
+from stillwatch.tables.schema import ACCOUNTS, EXCHANGES, LABELS_ACCOUNTS, LABELS_EXCHANGES, LAUNCHES
+
+_JOURNAL = ".commit.json"
+_STAGING = ".staging"
+_ROWS_PER_GROUP = 65_536
+_SMALL = {
+    "accounts": ("accounts.parquet", ACCOUNTS),
+    "launches": ("launches.parquet", LAUNCHES),
+    "label_accounts": ("labels/accounts.parquet", LABELS_ACCOUNTS),
+    "label_exchanges": ("labels/exchanges.parquet", LABELS_EXCHANGES),
+}
+
+
+def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Cast a table to a canonical schema: missing nullable columns become null, others are an error.
+
+    Raises :class:`DatasetError` on a missing required column, an unknown column, a null where none may be or a type
+    that does not cast.
+
+    >>> conform(pa.table({"model": ["m"], "released_at": [0]}), LAUNCHES).schema == LAUNCHES
+    True
+    """
+    unknown = [name for name in table.column_names if name not in schema.names]
+    if unknown:
+        raise DatasetError(f"unknown column {unknown[0]!r}; known: {', '.join(schema.names)}")
+    columns = []
+    for field in schema:
+        if field.name not in table.column_names:
+            if not field.nullable:
+                raise DatasetError(f"column {field.name!r} is required and missing")
+            columns.append(pa.nulls(table.num_rows, field.type))
+            continue
+        column = table.column(field.name)
+        if column.type != field.type:
+            try:
+                column = column.cast(field.type)
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                raise DatasetError(f"column {field.name!r} is not {field.type}: {error}") from error
+        if not field.nullable and column.null_count:
+            raise DatasetError(f"column {field.name!r} is required and has {column.null_count} nulls")
+        columns.append(column)
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset folder, opened for reading.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Dataset.open(folder)
+    Traceback (most recent call last):
+    stillwatch.errors.DatasetError: ... holds no dataset: neither exchanges/ nor accounts.parquet is there
+    """
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | Path) -> Dataset:
+        """Open a dataset, first finishing or dropping what an interrupted writer left.
+
+        Raises :class:`DatasetError` when the folder holds none.
+        """
+        folder = Path(path)
+        recover(folder)
+        dataset = cls(folder)
+        if not dataset.exchange_files() and not (folder / "accounts.parquet").exists():
+            raise DatasetError(f"{folder} holds no dataset: neither exchanges/ nor accounts.parquet is there")
+        return dataset
+
+    def exchange_files(self) -> list[Path]:
+        """Return the Parquet files of exchanges, by day and name."""
+        return sorted((self.path / "exchanges").glob("day=*/*.parquet"))
+
+    def days(self) -> list[str]:
+        """Return the days that have exchanges, ascending, as YYYY-MM-DD."""
+        return sorted({file.parent.name.removeprefix("day=") for file in self.exchange_files()})
+
+    def count_exchanges(self) -> int:
+        """Return the number of exchanges, from the Parquet footers alone."""
+        return sum(int(pq.read_metadata(file).num_rows) for file in self.exchange_files())
+
+    def exchanges(self, connection: Any) -> Any:
+        """Return the exchanges as an Ibis table on a connection from :func:`stillwatch.tables.engines.connect`.
+
+        Columns that the files lack come as typed nulls, so that every reader sees the whole contract.
+        """
+        files = [str(file) for file in self.exchange_files()]
+        if not files:
+            return ibis.memtable(EXCHANGES.empty_table())
+        table = connection.read_parquet(files, union_by_name=True, hive_partitioning=False)
+        return _whole(table, EXCHANGES)
+
+    def batches(self, columns: list[str], *, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
+        """Yield record batches of the exchanges, day by day, columns typed as the contract says.
+
+        Rows come in file order; a column that a file lacks comes as nulls.
+        """
+        schema = pa.schema([EXCHANGES.field(name) for name in columns])
+        for file in self.exchange_files():
+            parquet = pq.ParquetFile(file)
+            there = [name for name in columns if name in parquet.schema_arrow.names]
+            for batch in parquet.iter_batches(batch_size=rows, columns=there):
+                table = conform(pa.Table.from_batches([batch]), schema)
+                yield from table.combine_chunks().to_batches()
+
+    def accounts(self) -> pa.Table:
+        """Return the accounts table, in the contract's columns; empty when there is none."""
+        return self._small("accounts")
+
+    def launches(self) -> pa.Table:
+        """Return the model launches; empty when there are none."""
+        return self._small("launches")
+
+    def labels(self) -> tuple[pa.Table, pa.Table]:
+        """Return the truth (accounts, exchanges); only ``evaluate``, tests and benchmarks may call this."""
+        return self._small("label_accounts"), self._small("label_exchanges")
+
+    def _small(self, name: str) -> pa.Table:
+        file, schema = _SMALL[name]
+        path = self.path / file
+        if not path.exists():
+            return schema.empty_table()
+        try:
+            table = pq.ParquetFile(path).read()
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DatasetError(f"{path} is not a readable Parquet file: {error}") from error
+        return conform(table.select([n for n in table.column_names if n in schema.names]), schema)
+
+
+def _whole(table: Any, schema: pa.Schema) -> Any:
+    wanted = ibis.Schema.from_pyarrow(schema)
+    return table.select(
+        **{
+            name: (table[name].cast(dtype) if name in table.columns else ibis.null(dtype))
+            for name, dtype in wanted.items()
+        }
+    )
+
+
+def recover(folder: Path) -> None:
+    """Finish an interrupted commit (its rename list is complete) or drop an interrupted staging."""
+    journal = folder / _JOURNAL
+    if journal.exists():
+        for source, target in json.loads(journal.read_text()):
+            staged, final = folder / source, folder / target
+            if staged.exists():
+                final.parent.mkdir(parents=True, exist_ok=True)
+                staged.replace(final)
+        journal.unlink()
+    if (folder / _STAGING).exists() and not _locked(folder):
+        shutil.rmtree(folder / _STAGING, ignore_errors=True)
+
+
+def _locked(folder: Path) -> bool:
+    """Say whether a living process is writing to the dataset."""
+    lock = folder / _STAGING / "pid"
+    if not lock.exists():
+        return False
+    try:
+        os.kill(int(lock.read_text()), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+class DatasetWriter:
+    """Extend a dataset; nothing is seen before :meth:`commit`, and leaving the ``with`` block early drops all.
+
+    >>> import tempfile
+    >>> from datetime import datetime, timezone
+    >>> row = {"exchange_id": "e1", "account_id": "a", "ts": datetime(2026, 1, 2, tzinfo=timezone.utc), "model": "m"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with DatasetWriter(folder) as writer:
+    ...         writer.add_exchanges(pa.Table.from_pylist([row]))
+    ...         writer.commit()
+    ...     Dataset.open(folder).days()
+    ['2026-01-02']
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Open the folder for writing, making it when needed; one writer at a time."""
+        self.path = Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        recover(self.path)
+        if _locked(self.path):
+            raise DatasetError(f"{self.path} is being written by another run")
+        self._staging = self.path / _STAGING
+        self._staging.mkdir()
+        (self._staging / "pid").write_text(str(os.getpid()))
+        self._renames: list[tuple[str, str]] = []
+        self._open: dict[str, tuple[Path, pq.ParquetWriter]] = {}
+        self._done = False
+
+    def __enter__(self) -> DatasetWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._done:
+            self.abandon()
+
+    def add_exchanges(self, table: pa.Table) -> None:
+        """Stage rows, split by the UTC day of ``ts``; a day's rows are kept in the order they come.
+
+        Duplicate ids are the caller's matter: the writer stores what it is given.
+        """
+        table = conform(table, EXCHANGES)
+        days = pc.strftime(table.column("ts"), format="%Y-%m-%d")
+        for day in sorted(pc.unique(days).to_pylist()):
+            part = table.filter(pc.equal(days, day))
+            if day not in self._open:
+                file = self._staging / f"{day}.parquet"
+                self._open[day] = (
+                    file,
+                    pq.ParquetWriter(file, EXCHANGES, compression="zstd", compression_level=3),
+                )
+            self._open[day][1].write_table(part, row_group_size=_ROWS_PER_GROUP)
+
+    def set_accounts(self, table: pa.Table) -> None:
+        """Replace the accounts table."""
+        self._set("accounts", table)
+
+    def set_launches(self, table: pa.Table) -> None:
+        """Replace the launches table."""
+        self._set("launches", table)
+
+    def set_labels(self, accounts: pa.Table, exchanges: pa.Table) -> None:
+        """Replace the truth; only ``simulate`` and benchmarks may call this."""
+        self._set("label_accounts", accounts)
+        self._set("label_exchanges", exchanges)
+
+    def add_file(self, target: str, content: bytes) -> None:
+        """Stage any other file of the dataset (rejects, coverage), named by its path inside the folder."""
+        staged = self._staging / target.replace("/", "__")
+        staged.write_bytes(content)
+        self._rename(staged, target)
+
+    def commit(self) -> None:
+        """Make everything staged visible, all or nothing."""
+        for day, (file, writer) in sorted(self._open.items()):
+            writer.close()
+            self._rename(file, f"exchanges/day={day}/part-{_digest(file)}.parquet")
+        self._open.clear()
+        (self._staging / _JOURNAL).write_text(json.dumps(self._renames))
+        (self._staging / _JOURNAL).replace(self.path / _JOURNAL)
+        self._done = True
+        (self._staging / "pid").unlink()
+        recover(self.path)
+
+    def abandon(self) -> None:
+        """Drop everything staged; the dataset stays as it was."""
+        for _, writer in self._open.values():
+            writer.close()
+        shutil.rmtree(self._staging, ignore_errors=True)
+        self._done = True
+
+    def _set(self, name: str, table: pa.Table) -> None:
+        target, schema = _SMALL[name]
+        staged = self._staging / f"{name}.parquet"
+        pq.write_table(conform(table, schema), staged, compression="zstd", compression_level=3)
+        self._rename(staged, target)
+
+    def _rename(self, staged: Path, target: str) -> None:
+        self._renames = [pair for pair in self._renames if pair[1] != target]
+        self._renames.append((str(staged.relative_to(self.path)), target))
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()[:16]
