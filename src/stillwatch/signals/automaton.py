@@ -1,0 +1,265 @@
+"""Many phrases in one pass: an Aho–Corasick automaton over normal text, compiled.
+
+Normal text is what phrases and prompts are both brought to: small letters without Latin accents, every run of white
+space and punctuation one space (``+ # < >`` are kept), a space at both ends and wherever a script without spaces
+meets one with. A phrase is a piece of normal text. It matches whole words, unless it ends with ``*``, which lets the
+last word go on (``summar*``); next to Han, kana or Thai characters there are no word borders to keep.
+Aho, Corasick, "Efficient string matching" (CACM 1975).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from stillwatch.signals.characters import U8, U16, Class, class_of, kind_of, point_at, tables
+from stillwatch.signals.compiled import compiled
+
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+KEPT = "+#<>"
+_ROOT = 0
+
+
+class Automaton(NamedTuple):
+    """The compiled phrases: a dense table of moves and, a state, which labels it completes.
+
+    ``moves`` int32, shape (states × symbols,): the next state times ``symbols``, inverted (``~``) when that state
+    completes a phrase. ``symbol`` uint8, shape (256,), the symbol of a byte. ``labels[starts[s]:starts[s + 1]]`` are
+    completed by state s. ``count`` is the number of labels.
+    """
+
+    moves: I32
+    symbol: U8
+    starts: I32
+    labels: I32
+    count: int
+
+
+def normal(text: str) -> str:
+    """Return the normal form in which phrases are sought.
+
+    >>> normal("Explícame,  PASO a paso: C++!")
+    ' explicame paso a paso c++ '
+    >>> normal("用Python写")
+    ' 用 python 写 '
+    """
+    bare, out, was = tables().bare, [" "], Class.SPACE
+    for char in text:
+        kind = class_of(char)
+        if char in KEPT or (kind in (Class.LETTER, Class.DIGIT) and char != "_"):
+            kind = Class.LETTER
+        elif kind is not Class.UNSPACED:
+            kind = Class.SPACE
+        if kind is not was and out[-1] != " ":
+            out.append(" ")
+        if kind is not Class.SPACE:
+            out.append(chr(bare[ord(char)]) if ord(char) < 0x10000 else char)
+        was = kind
+    return "".join(out) if out[-1] == " " else "".join((*out, " "))
+
+
+def pattern(phrase: str) -> str:
+    """Return the piece of normal text that a phrase stands for.
+
+    >>> pattern("Summar*"), pattern("step by step"), pattern("打分")
+    (' summar', ' step by step ', '打分')
+    """
+    text = normal(phrase.removesuffix("*"))
+    if class_of(text[1:2] or " ") is Class.UNSPACED:
+        text = text[1:]
+    if phrase.endswith("*") or class_of(text[-2:-1] or " ") is Class.UNSPACED:
+        text = text[:-1]
+    return text
+
+
+def build(phrases: Sequence[tuple[str, int]]) -> Automaton:
+    """Return the automaton of (phrase, label) pairs; several phrases may share a label.
+
+    >>> build([("step by step", 0), ("summar*", 1)]).count
+    2
+    """
+    patterns = [(pattern(phrase).encode(), label) for phrase, label in phrases]
+    symbol = np.zeros(256, np.uint8)
+    used = sorted({byte for text, _ in patterns for byte in text})
+    symbol[used] = np.arange(1, len(used) + 1)
+    children, completed = _trie(patterns)
+    moves, order, fails = _moves(children, symbol, len(used) + 1)
+    for state in order:
+        completed[state] = completed[state] + completed[fails[state]]
+    starts = np.zeros(len(children) + 1, np.int32)
+    np.cumsum([len(labels) for labels in completed], out=starts[1:])
+    labels = np.array([label for found in completed for label in found], np.int32)
+    ends = np.diff(starts) > 0
+    scaled = (moves * np.int32(len(used) + 1)).astype(np.int32)
+    scaled[ends[moves]] = ~scaled[ends[moves]]
+    return Automaton(scaled.ravel(), symbol, starts, labels, max((label for _, label in phrases), default=-1) + 1)
+
+
+def _trie(patterns: Sequence[tuple[bytes, int]]) -> tuple[list[dict[int, int]], list[list[int]]]:
+    children: list[dict[int, int]] = [{}]
+    completed: list[list[int]] = [[]]
+    for text, label in patterns:
+        state = _ROOT
+        for byte in text:
+            if byte not in children[state]:
+                children[state][byte] = len(children)
+                children.append({})
+                completed.append([])
+            state = children[state][byte]
+        completed[state].append(label)
+    return children, completed
+
+
+def _moves(children: list[dict[int, int]], symbol: U8, symbols: int) -> tuple[I32, list[int], list[int]]:
+    """Fill the moves of every state breadth first; return them, that order, and the fall-back state of each."""
+    moves = np.zeros((len(children), symbols), np.int32)
+    fails, order, queue = [0] * len(children), [], deque([_ROOT])
+    while queue:
+        state = queue.popleft()
+        if state != _ROOT:
+            order.append(state)
+            moves[state] = moves[fails[state]]
+        for byte, child in children[state].items():
+            fails[child] = int(moves[fails[state], symbol[byte]]) if state != _ROOT else _ROOT
+            moves[state, symbol[byte]] = child
+            queue.append(child)
+    return moves, order, fails
+
+
+class Hits(NamedTuple):
+    """Labels found in many texts: ``labels[offsets[i]:offsets[i + 1]]`` with how often each, in no stated order."""
+
+    labels: I32
+    times: I32
+    offsets: I64
+
+
+def scan(automaton: Automaton, data: U8, starts: I64, ends: I64) -> Hits:
+    """Return which labels occur in each text data[starts[i]:ends[i]], and how often (overlaps count).
+
+    >>> text = np.frombuffer(b"Think step by step, step by step.", np.uint8)
+    >>> hits = scan(build([("step by step", 7)]), text, np.array([0]), np.array([len(text)]))
+    >>> hits.labels.tolist(), hits.times.tolist()
+    ([7], [2])
+    """
+    kinds, _, bare = tables()
+    offsets = np.zeros(len(starts) + 1, np.int64)
+    tallies = (np.zeros(automaton.count, np.int32), np.zeros(automaton.count + 1, np.int32))
+    room = 4 * len(starts) + automaton.count
+    parts = []
+    row = 0
+    while row < len(starts):
+        found = (np.empty(room, np.int32), np.empty(room, np.int32))
+        done, used = _scan_rows(automaton[:4], data, (starts, ends), (kinds, bare), tallies, found, offsets, row)
+        parts.append((found[0][:used], found[1][:used]))
+        row = done
+    np.cumsum(offsets, out=offsets)
+    if not parts:
+        return Hits(np.empty(0, np.int32), np.empty(0, np.int32), offsets)
+    return Hits(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]), offsets)
+
+
+@compiled
+def _tally(state: int, starts: I32, labels: I32, tallies: tuple[I32, I32]) -> None:
+    """Count the labels that ``state`` completes; tallies = (times a label, list of touched labels and its length)."""
+    times, touched = tallies
+    for k in range(starts[state], starts[state + 1]):
+        label = labels[k]
+        if times[label] == 0:
+            touched[touched[-1]] = label
+            touched[-1] += 1
+        times[label] += 1
+
+
+@compiled
+def _step(machine: tuple[I32, U8, I32, I32], state: int, byte: int, symbols: int, tallies: tuple[I32, I32]) -> int:
+    moves, symbol, starts, labels = machine
+    state = np.int64(moves[state + symbol[byte]])
+    if state < 0:
+        state = ~state
+        _tally(state // symbols, starts, labels, tallies)
+    return state
+
+
+@compiled
+def _step_point(
+    machine: tuple[I32, U8, I32, I32], state: int, point: int, symbols: int, tallies: tuple[I32, I32]
+) -> int:
+    """Feed the UTF-8 bytes of a code point."""
+    if point < 0x80:
+        return _step(machine, state, point, symbols, tallies)
+    if point < 0x800:
+        state = _step(machine, state, 0xC0 | (point >> 6), symbols, tallies)
+    else:
+        if point < 0x10000:
+            state = _step(machine, state, 0xE0 | (point >> 12), symbols, tallies)
+        else:
+            state = _step(machine, state, 0xF0 | (point >> 18), symbols, tallies)
+            state = _step(machine, state, 0x80 | ((point >> 12) & 0x3F), symbols, tallies)
+        state = _step(machine, state, 0x80 | ((point >> 6) & 0x3F), symbols, tallies)
+    return _step(machine, state, 0x80 | (point & 0x3F), symbols, tallies)
+
+
+@compiled
+def _class(point: int, kinds: U8) -> int:
+    """Return 1 for what makes words in normal text, 3 for unspaced scripts, 4 for what becomes a space."""
+    if point == 0x2B or point == 0x23 or point == 0x3C or point == 0x3E:
+        return 1
+    kind = kind_of(point, kinds)
+    if kind == 3:
+        return 3
+    return 1 if (kind == 1 or kind == 2) and point != 0x5F else 4
+
+
+@compiled
+def _scan_text(
+    machine: tuple[I32, U8, I32, I32], data: U8, i: int, end: int, maps: tuple[U8, U16], tallies: tuple[I32, I32]
+) -> None:
+    kinds, bare = maps
+    symbols = len(machine[0]) // (len(machine[2]) - 1)
+    state = _step(machine, 0, 0x20, symbols, tallies)
+    was = 4
+    while i < end:
+        point, width = point_at(data, i, end)
+        kind = _class(point, kinds)
+        if kind != was and was != 4:
+            state = _step(machine, state, 0x20, symbols, tallies)
+        if kind != 4:
+            if point < 0x10000:
+                point = np.int64(bare[point])
+            state = _step_point(machine, state, point, symbols, tallies)
+        was = kind
+        i += width
+    if was != 4:
+        _step(machine, state, 0x20, symbols, tallies)
+
+
+@compiled
+def _scan_rows(
+    machine: tuple[I32, U8, I32, I32],
+    data: U8,
+    spans: tuple[I64, I64],
+    maps: tuple[U8, U16],
+    tallies: tuple[I32, I32],
+    found: tuple[I32, I32],
+    counts: I64,
+    row: int,
+) -> tuple[int, int]:
+    """Scan rows from ``row`` until ``found`` could overflow; return the next row and how much of it is filled."""
+    times, touched = tallies
+    used = 0
+    while row < len(spans[0]) and used + len(times) <= len(found[0]):
+        _scan_text(machine, data, spans[0][row], spans[1][row], maps, tallies)
+        for k in range(touched[-1]):
+            found[0][used], found[1][used] = touched[k], times[touched[k]]
+            times[touched[k]] = 0
+            used += 1
+        counts[row + 1] = touched[-1]
+        touched[-1] = 0
+        row += 1
+    return row, used
