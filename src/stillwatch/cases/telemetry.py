@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import ibis
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -146,6 +147,8 @@ def measure(
 ) -> Telemetry:
     """Measure the telemetry of a dataset; ``members`` are the accounts of campaigns, told apart in adoption curves.
 
+    The folded table is temporary and lives as long as the connection.
+
     >>> import tempfile
     >>> from datetime import UTC, datetime
     >>> from stillwatch.tables import DatasetWriter
@@ -163,24 +166,20 @@ def measure(
         return Telemetry([], notes=("There are no exchanges in this data.",))
     accounts = dataset.accounts()
     activity = daily_activity(dataset.exchanges(connection), account_facts(accounts))
-    connection.drop_table("report_daily", force=True)
-    daily = connection.create_table("report_daily", activity, temp=True)
+    daily = connection.create_table(ibis.util.gen_name("daily_activity"), activity, temp=True)
     progress("telemetry", 1, 3, "steps")
-    try:
-        span = _span(daily)
-        dimensions = tuple(_dimension(daily, span, name) for name in DIMENSIONS)
-        progress("telemetry", 2, 3, "steps")
-        found = Telemetry(
-            days=span.names,
-            total=_read(daily, span, None)[0],
-            dimensions=dimensions,
-            signups=_signups(accounts, span),
-            first_day=_first_day(daily, span),
-            adoption=tuple(_adoption(daily, span, launch, members) for launch in _launches(dataset, span)),
-            notes=tuple(_notes(accounts, dataset, span, dimensions)),
-        )
-    finally:
-        connection.drop_table("report_daily", force=True)
+    span = _span(daily)
+    dimensions = tuple(_dimension(daily, span, name) for name in DIMENSIONS)
+    progress("telemetry", 2, 3, "steps")
+    found = Telemetry(
+        days=span.names,
+        total=_read(daily, span, None)[0],
+        dimensions=dimensions,
+        signups=_signups(accounts, span),
+        first_day=_first_day(daily, span),
+        adoption=tuple(_adoption(daily, span, launch, members) for launch in _launches(dataset, span)),
+        notes=tuple(_notes(accounts, dataset, span, dimensions)),
+    )
     progress("telemetry", 3, 3, "steps")
     return _marked(found)
 
