@@ -1,0 +1,156 @@
+"""When exchanges happen: people in sessions, services, nightly runs, bursts, events, and a campaign's scheduler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stillwatch.simulate.chance import Floats, Ints, Keys, mix, unit
+from stillwatch.simulate.identity import DAY_US, HOUR_US, People
+from stillwatch.simulate.networks import places
+
+# Share of a day's human requests in each local hour: work, with an evening; and leisure.
+_WORK = np.array([1, 1, 0.6, 0.4, 0.4, 0.8, 2, 4, 8, 12, 13, 12, 9, 11, 12, 12, 10, 8, 6, 5, 5, 4, 3, 2], float)
+_LEISURE = np.array([4, 2.5, 1.5, 1, 0.6, 0.6, 1, 2, 3, 4, 5, 5.5, 6, 6, 6, 6, 6.5, 7, 8, 9, 10, 10, 8.5, 6], float)
+_EVEN = np.full(24, 1.0)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One kind of traffic of some accounts: who, how often a day, and whose content it is (``campaign`` or own)."""
+
+    people: People
+    accounts: Ints
+    rate: Floats
+    content: People
+    campaign: bool = False
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Exchanges of one stream on one day: position in ``stream.accounts``, time, session key and turn of it."""
+
+    account: Ints
+    ts: Ints
+    session: Keys
+    turn: Ints
+
+
+def rates(crowd: People, *, share: float = 1.0) -> Floats:
+    """Return requests a day of each account: log-normal about the population's rate.
+
+    >>> rates.__name__
+    'rates'
+    """
+    spec = crowd.population
+    key = crowd.key
+    normal = np.sqrt(-2 * np.log(1 - unit(mix(key, "rate1")))) * np.cos(2 * np.pi * unit(mix(key, "rate2")))
+    return np.minimum(share * spec.rate * np.exp(spec.sigma * normal), 400.0)
+
+
+def draw_day(stream: Stream, day_us: int, launches: list[int], seed: int) -> Draw:
+    """Return the exchanges of a stream on the day that begins at ``day_us`` (epoch microseconds).
+
+    Deterministic for (stream, day, seed); only times inside each account's active span are kept.
+    """
+    spec = stream.content.population if not stream.campaign else stream.people.population
+    rng = np.random.default_rng([seed, day_us // DAY_US, int(mix(spec.name, stream.people.population.name)) & 0xFFFFFFFF, int(stream.campaign)])
+    make = {"human": _human, "service": _service, "cron": _cron, "burst": _human, "event": _human, "scheduler": _scheduler}[spec.arrivals]
+    found = make(stream, day_us, _expected(stream, day_us, launches), rng)
+    start, end = stream.people.active_from[stream.accounts[found.account]], stream.people.active_to[stream.accounts[found.account]]
+    keep = (found.ts >= start) & (found.ts < end) & (found.ts >= day_us) & (found.ts < day_us + DAY_US)
+    return Draw(found.account[keep], found.ts[keep], found.session[keep], found.turn[keep])
+
+
+def _expected(stream: Stream, day_us: int, launches: list[int]) -> Floats:
+    """Return the expected number of requests today: weekday, whether active, and a rush after a launch."""
+    spec = stream.content.population
+    key = stream.people.key[stream.accounts]
+    weekday = (day_us // DAY_US + 3) % 7
+    factor = np.full(key.size, spec.weekend if weekday >= 5 else 1.0)
+    if spec.arrivals in ("human", "burst"):
+        mood = unit(mix(key, day_us // DAY_US, "mood"))
+        factor = factor * np.where(mood < 0.35, 0.05, 1.5)
+    for launch in launches:
+        if launch - HOUR_US * 12 <= day_us + DAY_US / 2 < launch + 2 * DAY_US:
+            factor = factor * spec.launch_burst
+    return np.asarray(stream.rate * factor)
+
+
+def _hours(stream: Stream, rows: Ints, rng: np.random.Generator, shapes: Floats) -> Floats:
+    """Return UTC hours of the day, drawn from local-hour shapes (n_accounts, 24) by each account's time zone."""
+    people = stream.people
+    local = np.cumsum(shapes, axis=1)
+    local /= local[:, -1:]
+    draws = rng.random(rows.size)
+    hour = (local[rows] < draws[:, None]).sum(axis=1) + rng.random(rows.size)
+    offset = places().offset_h[people.country[stream.accounts[rows]]]
+    return np.asarray((hour - offset) % 24)
+
+
+def _shapes(stream: Stream) -> Floats:
+    spec = stream.content.population
+    key = stream.people.key[stream.accounts]
+    work = unit(mix(key, "worker"))[:, None]
+    if spec.weekend <= 0.3:
+        work = np.ones_like(work)
+    shape = work * _WORK / _WORK.sum() + (1 - work) * _LEISURE / _LEISURE.sum()
+    shift = np.round((unit(mix(key, "late")) - 0.4) * 5).astype(np.int64)
+    return np.asarray(np.take_along_axis(shape, (np.arange(24)[None, :] - shift[:, None]) % 24, axis=1))
+
+
+def _human(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generator) -> Draw:
+    """Sessions at human hours; turns follow each other after log-normal pauses."""
+    spec = stream.content.population
+    sessions = rng.poisson(expected / spec.turns)
+    who = np.repeat(np.arange(expected.size), sessions)
+    begin = day_us + _hours(stream, who, rng, _shapes(stream)) * HOUR_US
+    turns = np.minimum(rng.geometric(1 / spec.turns, who.size), 60)
+    rows = np.repeat(np.arange(who.size), turns)
+    turn = np.arange(rows.size) - np.repeat(np.cumsum(turns) - turns, turns)
+    pause = np.where(turn == 0, 0.0, rng.lognormal(np.log(spec.gap_s), 0.9, rows.size) * 1e6)
+    total = np.cumsum(pause)
+    first = np.repeat(np.cumsum(turns) - turns, turns)
+    ts = begin[rows] + total - total[first]
+    session = mix(stream.people.key[stream.accounts[who]], day_us, np.arange(who.size), "session")
+    return Draw(who[rows], ts.astype(np.int64), session[rows], turn)
+
+
+def _service(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generator) -> Draw:
+    """Single requests at the hours of a product's own users; partly flat, as machines ask too."""
+    who = np.repeat(np.arange(expected.size), rng.poisson(expected))
+    key = stream.people.key[stream.accounts]
+    flat = unit(mix(key, "flat"))[:, None] ** 2
+    shapes = flat * _EVEN / 24 + (1 - flat) * _shapes(stream)
+    ts = day_us + _hours(stream, who, rng, shapes) * HOUR_US
+    return Draw(who, ts.astype(np.int64), np.zeros(who.size, np.uint64), np.zeros(who.size, np.int64))
+
+
+def _cron(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generator) -> Draw:
+    """Runs on the hour, mostly at night, item after item; runs do not happen every day."""
+    crowd = stream.people
+    key = crowd.key[stream.accounts]
+    hour = (np.floor(unit(mix(crowd.group[stream.accounts], "cron")) * 7) + np.where(unit(mix(key, "noon")) < 0.2, 10, 0)) % 24
+    minute = np.array([0, 0, 0, 30, 15])[(mix(key, "minute") % np.uint64(5)).astype(np.int64)]
+    offset = places().offset_h[crowd.country[stream.accounts]]
+    runs = unit(mix(key, day_us, "run")) < 0.75
+    counts = np.where(runs, rng.poisson(expected / 0.75), 0)
+    who = np.repeat(np.arange(expected.size), counts)
+    step = 1 + 6 * unit(mix(key, "step"))
+    order = np.arange(who.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    seconds = ((hour - offset) % 24 * 3600 + minute * 60)[who] + order * step[who] + rng.exponential(1.5, who.size)
+    return Draw(who, (day_us + seconds * 1e6).astype(np.int64), np.zeros(who.size, np.uint64), np.zeros(who.size, np.int64))
+
+
+def _scheduler(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generator) -> Draw:
+    """A common queue: hours of more and less work for all accounts alike, ticks of five minutes, jitter."""
+    spec = stream.people.population
+    jitter = spec.campaign.jitter_s if spec.campaign else spec.jitter_s
+    who = np.repeat(np.arange(expected.size), rng.poisson(expected))
+    common = rng.gamma(0.8, 1.0, 288) * np.repeat(rng.gamma(1.2, 1.0, 24), 12)
+    edges = np.cumsum(common) / common.sum()
+    tick = np.searchsorted(edges, rng.random(who.size))
+    seconds = tick * 300 + rng.normal(0, jitter, who.size) + rng.exponential(4, who.size)
+    ts = day_us + (seconds % 86_400) * 1e6
+    return Draw(who, ts.astype(np.int64), np.zeros(who.size, np.uint64), np.zeros(who.size, np.int64))

@@ -1,0 +1,164 @@
+"""What is asked: the job, subject, language, frame and length of every exchange, then its text."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from stillwatch.simulate.arrivals import Draw, Stream
+from stillwatch.simulate.chance import Floats, Ints, Keys, mix, pick, unit, zipf
+from stillwatch.simulate.expand import LOWER, TYPOS, expand
+from stillwatch.simulate.grammar import own_grammar
+from stillwatch.simulate.spec import Population
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts of some exchanges and what the facts about them need."""
+
+    prompt: pa.Array
+    system: pa.Array
+    tools: pa.Array
+    output_median: Floats
+    refused: Floats
+    image: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Job:
+    root: int
+    local: str
+    bytes: float
+    sigma: float
+    output: float
+    refused: float
+    image: float
+
+
+@cache
+def _jobs() -> dict[str, _Job]:
+    content = tomllib.loads(resources.files("stillwatch.simulate").joinpath("jobs.toml").read_text("utf-8"))
+    found = {}
+    for family in content.values():
+        rest: dict[str, Any] = {key: value for key, value in family.items() if key != "names"}
+        rest = {"local": "", "refused": 0.004, "image": 0.0, **rest}
+        for name in family["names"]:
+            found[name] = _Job(own_grammar().symbol(name), **rest)
+    return found
+
+
+def write(stream: Stream, draw: Draw, day_us: int, seed: int) -> Texts:
+    """Return the texts of a day's exchanges of one stream."""
+    spec = stream.content.population
+    rows = stream.accounts[draw.account]
+    key = stream.people.key[rows]
+    unique = mix(seed, key, draw.ts, np.arange(rows.size), "row")
+    names, domain = _jobs_of_rows(stream, draw, unique, day_us)
+    jobs = [_jobs()[name] for name in spec.jobs]
+    column = {f: np.array([getattr(job, f) for job in jobs]) for f in ("bytes", "sigma", "output", "refused", "image")}
+    roots = _roots(list(spec.jobs), names, stream, rows, draw.turn, unique)
+    frames = _frames(spec, stream, rows, names, unique)
+    seeds = np.stack([_items(spec, stream, rows, unique), frames], axis=1)
+    wanted = np.exp(np.log(column["bytes"][names]) + column["sigma"][names] * _normal(unique) + 0.3 * _normal(key))
+    style = _styles(spec, key)
+    shapes = np.stack([np.clip(wanted, 110, 3900).astype(np.int64), style, domain], axis=1)
+    tables = own_grammar().tables
+    system, tools = _standing(stream, rows, spec)
+    image = unit(mix(unique, "image")) < np.maximum(column["image"][names], spec.image)
+    return Texts(expand(tables, roots, seeds, shapes), system, tools, column["output"][names], column["refused"][names], image)
+
+
+def _jobs_of_rows(stream: Stream, draw: Draw, unique: Keys, day_us: int) -> tuple[Ints, Ints]:
+    """Return each row's job and domain: a person's habits, or a campaign's sweep over its curriculum."""
+    spec = stream.content.population
+    rows = stream.accounts[draw.account]
+    key = stream.people.key[rows]
+    weights = np.array(list(spec.jobs.values()), float)
+    domains = len(own_grammar().domains)
+    if stream.campaign and spec.campaign:
+        step = np.arange(rows.size) * 7919 + day_us // 3_600_000_000
+        cell = step % max(1, spec.campaign.cells)
+        job = np.searchsorted(np.cumsum(weights) / weights.sum(), ((cell * 0.618034) % 1.0), side="right")
+        return np.minimum(job, weights.size - 1), (cell * 7 + cell // domains) % domains
+    account = stream.people.key[stream.accounts]
+    taste = np.stack([_normal(mix(account, j, "taste")) for j in range(weights.size)], axis=1)
+    edges = np.cumsum(weights * np.exp(1.2 * taste), axis=1)
+    edges /= edges[:, -1:]
+    session = np.where(draw.session == 0, unique, draw.session)
+    job = (edges[draw.account] < unit(mix(session, "job"))[:, None]).sum(axis=1)
+    topic = zipf(spec.topics, unit(mix(session, "topic")))
+    owner = stream.people.group[rows] if spec.frame == "group" else key
+    return np.minimum(job, weights.size - 1), (mix(owner, topic, "domain") % np.uint64(domains)).astype(np.int64)
+
+
+def _roots(names: list[str], job: Ints, stream: Stream, rows: Ints, turn: Ints, unique: Keys) -> Ints:
+    grammar = own_grammar()
+    roots = np.array([_jobs()[name].root for name in names])[job]
+    chat = np.array([name.startswith("chat_") for name in names])[job]
+    roots = np.where(chat & (turn > 0) & (unit(mix(unique, "next")) < 0.7), grammar.symbol("chat_follow"), roots)
+    if stream.campaign:
+        return np.asarray(roots)
+    language = stream.people.language[rows]
+    for code in sorted(set(language.tolist()) - {"en"}):
+        for local in ("ask", "code"):
+            ours = np.array([_jobs()[name].local == local for name in names])[job]
+            hit = ours & (language == code) & (unit(mix(unique, "native")) < 0.85)
+            roots = np.where(hit, grammar.symbol(f"{code}.{local}"), roots)
+    return np.asarray(roots)
+
+
+def _frames(spec: Population, stream: Stream, rows: Ints, job: Ints, unique: Keys) -> Keys:
+    """Return the key of the fixed wording: an account's, group's, population's, or by a campaign's paraphrase level."""
+    if stream.campaign and spec.campaign:
+        level = spec.campaign.paraphrase
+        if level >= 3:
+            return mix(unique, "frame")
+        variants = {0: 1, 1: 3, 2: 64}[level]
+        return mix(spec.name, job, (mix(unique, "variant") % np.uint64(variants)), "frame")
+    if spec.frame == "population":
+        return mix(spec.name, job, np.zeros_like(rows), "frame")
+    if spec.frame == "group":
+        return mix(stream.people.group[rows], job, (mix(unique, "assignment") % np.uint64(4)), "frame")
+    return mix(stream.people.key[rows], job, "frame")
+
+
+def _items(spec: Population, stream: Stream, rows: Ints, unique: Keys) -> Keys:
+    if not spec.items:
+        return unique
+    item = zipf(spec.items, unit(mix(unique, "item"))) if spec.items < 200 else (mix(unique, "item") % np.uint64(spec.items)).astype(np.int64)
+    owner = {"account": stream.people.key, "group": stream.people.group}.get(spec.items_scope)
+    return mix(owner[rows] if owner is not None else spec.name, item, "item")
+
+
+def _styles(spec: Population, key: Keys) -> Ints:
+    if spec.arrivals not in ("human", "event"):
+        return np.zeros(key.size, np.int64)
+    return np.where(unit(mix(key, "lower")) < 0.22, LOWER, 0) | np.where(unit(mix(key, "typos")) < 0.2, TYPOS, 0)
+
+
+def _standing(stream: Stream, rows: Ints, spec: Population) -> tuple[pa.Array, pa.Array]:
+    """Return system prompts and tool schemas: constant for an account, made once for each."""
+    accounts, place = np.unique(rows, return_inverse=True)
+    key = stream.people.key[accounts]
+    owner = {"group": stream.people.group[accounts], "population": mix(spec.name, np.zeros_like(accounts))}.get(spec.frame, key)
+    made = []
+    for what, mixture in (("system", spec.system), ("tools", spec.tools)):
+        names = pick(mixture, unit(mix(owner if spec.frame == "group" else key, what)))
+        roots = np.array([-1 if name is None else own_grammar().symbol(name) for name in names.tolist()], np.int64)
+        seeds = np.stack([mix(owner, what)] * 2, axis=1)
+        domain = (mix(owner, 0, "domain") % np.uint64(len(own_grammar().domains))).astype(np.int64)
+        size = 150 + (unit(mix(owner, "long")) ** 3 * 2500)
+        shapes = np.stack([size.astype(np.int64), np.zeros(key.size, np.int64), domain], axis=1)
+        made.append(expand(own_grammar().tables, roots, seeds, shapes).take(pa.array(place)))
+    return made[0], made[1]
+
+
+def _normal(keys: Keys) -> Floats:
+    return np.asarray(np.sqrt(-2 * np.log(1 - unit(mix(keys, "n1")))) * np.cos(2 * np.pi * unit(mix(keys, "n2"))))

@@ -1,0 +1,132 @@
+"""The invented internet: autonomous systems, addresses from ranges that belong to nobody, and clients.
+
+Consumer lines live in 10.0.0.0/8, carriers' shared addresses in 100.64.0.0/10, offices and campuses in 172.16.0.0/12,
+privacy exits in 192.168.0.0/16, data centres in 198.18.0.0/15. System numbers are from the private range.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillwatch.simulate.chance import Ints, Keys, mix, unit, zipf
+
+KINDS = ("residential", "mobile", "business", "education", "proxy", "hosting")
+_BASE = np.array([10 << 24, (100 << 24) + (64 << 16), (172 << 24) + (16 << 16), (172 << 24) + (28 << 16),
+                  192 << 24 | 168 << 16, (198 << 24) + (18 << 16)])  # fmt: skip
+_SYSTEMS = np.array([5, 2, 6, 3, 1, 1])  # autonomous systems of each kind in a country (hosting, proxy: worldwide)
+_WORLDWIDE = {4: 6, 5: 24}
+_BLOCKS = np.array([480, 300, 24, 12, 42, 21])  # /24s of each autonomous system
+_FIRST_ASN = 4_200_000_000
+
+
+@dataclass(frozen=True)
+class Places:
+    """Countries in order: code, weight, hours from UTC, language and the share that writes in it."""
+
+    code: NDArray[np.object_]
+    weight: NDArray[np.float64]
+    offset_h: NDArray[np.float64]
+    language: NDArray[np.object_]
+    local: NDArray[np.float64]
+
+
+@cache
+def places() -> Places:
+    """Return the countries.
+
+    >>> "DE" in places().code
+    True
+    """
+    rows = tomllib.loads(resources.files("stillwatch.simulate").joinpath("places.toml").read_text("utf-8"))["country"]
+    weight, offset, language, local = zip(*rows.values(), strict=True)
+    return Places(
+        np.array(list(rows), object), np.array(weight, float), np.array(offset, float),
+        np.array(language, object), np.array(local, float),
+    )  # fmt: skip
+
+
+def addresses(kind: Ints, country: Ints, net: Keys, host: Keys) -> tuple[Ints, Ints]:
+    """Return (system number, IPv4 as a number) for kinds and countries; equal ``net`` keys share a /24.
+
+    >>> asn, ip = addresses(np.array([0]), np.array([0]), np.array([7], np.uint64), np.array([9], np.uint64))
+    >>> int(ip[0]) >> 24
+    10
+    """
+    systems = _SYSTEMS[kind]
+    rank = zipf_by(systems, unit(mix(net, "system")))
+    local = country * systems + rank
+    for where, count in _WORLDWIDE.items():
+        local = np.where(kind == where, zipf_by(np.full(kind.size, count), unit(mix(net, "system"))), local)
+    span = np.where(kind == 5, 512, np.where(kind == 4, 256, np.where(kind == 3, 1024, np.where(kind == 2, 3072, np.where(kind == 1, 16384, 65536)))))
+    block = unit(mix(net, "block"))
+    block = np.where((kind == 1) | (kind == 4), np.square(block), block)  # carriers and privacy exits crowd a few
+    subnet = (local * _BLOCKS[kind] + (block * _BLOCKS[kind]).astype(np.int64)) % span
+    return _FIRST_ASN + kind * 1000 + local, _BASE[kind] + subnet * 256 + 1 + (mix(host, "host") % np.uint64(254)).astype(np.int64)
+
+
+def zipf_by(counts: Ints, draws: NDArray[np.float64]) -> Ints:
+    """Return a rank below each count, low ranks more often.
+
+    >>> zipf_by(np.array([1, 5]), np.array([0.9, 0.0])).tolist()
+    [0, 0]
+    """
+    return np.minimum(np.exp(draws * np.log(counts + 1.0)).astype(np.int64) - 1, counts - 1)
+
+
+def dotted(numbers: Ints) -> list[str]:
+    """Return IPv4 addresses as text.
+
+    >>> dotted(np.array([(10 << 24) + 258]))
+    ['10.0.1.2']
+    """
+    return [f"{n >> 24}.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}" for n in numbers.tolist()]
+
+
+_RUNTIMES = ("python-httpx/0.2{} llm-sdk-python/1.{}", "llm-sdk-node/4.{} undici/{}", "python-requests/2.3{} {}", "okhttp/4.{} llm-sdk-java/0.{}", "Go-http-client/{}.1 llm-go/0.{}",
+             "axios/1.{} node/{}", "aiohttp/3.{} llm-sdk-python/1.{}", "curl/8.{}.{}", "llm-sdk-rust/0.{}.{}", "langbridge/0.{} python/3.{}")  # fmt: skip
+_OWN = {"pathfinder": "pathfinder-cli/1.{} node/2{}", "rowboat": "rowboat/0.{} python/3.1{}", "harbour": "harbour-web/2.{}.{}", "benchrun": "benchrun/0.{} python/3.1{}"}
+_SYSTEMS_UA = ("Windows NT 10.0; Win64; x64", "Macintosh; Intel Mac OS X 10_15_7", "X11; Linux x86_64", "Windows NT 11.0; Win64; x64", "iPhone; CPU iPhone OS 19_{} like Mac OS X", "Linux; Android 1{}; K")
+
+
+def clients(kind: NDArray[np.object_], key: Keys, own: str) -> tuple[list[str], list[str], list[str]]:
+    """Return (user agent, JA4, header-order fingerprint) of clients; equal keys are one client.
+
+    Popular versions are shared by many; the fingerprint also depends on how a client was built (eight variants of
+    most, a rare one for one in ten).
+
+    >>> one, two = clients(np.array(["sdk", "sdk"], object), np.array([3, 3], np.uint64), "")[0]
+    >>> one == two
+    True
+    """
+    family = zipf(len(_RUNTIMES), unit(mix(key, "family"))).tolist()
+    major, minor = zipf(9, unit(mix(key, "major"))).tolist(), zipf(7, unit(mix(key, "minor"))).tolist()
+    variant = np.where(mix(key, "rare") % np.uint64(10) == 0, mix(key, "build") % np.uint64(4096), zipf(8, unit(mix(key, "build"))).astype(np.uint64)).tolist()
+    agents, hello, order = [], [], []
+    for row, what in enumerate(kind.tolist()):
+        f, a, b = family[row], major[row], minor[row]
+        if what == "sdk" and own:
+            f = 20 + sorted(_OWN).index(own)
+            text = _OWN[own].format(9 - a, 3 - b % 4)
+        elif what == "sdk":
+            text = _RUNTIMES[f].format(9 - a, 12 - b)
+        elif what == "app":
+            f, text = 30, f"LLMChat/5.{9 - a} ({_SYSTEMS_UA[4 + b % 2].format(b)})"
+        else:
+            f = 40 + (f % 4)
+            text = f"Mozilla/5.0 ({_SYSTEMS_UA[f % 4]}) AppleWebKit/537.36 Chrome/{141 - a}.0.0.0 Safari/537.36"
+        agents.append(text)
+        hello.append(_ja4(f, a // 3))
+        order.append(f"h{int(mix(f, a // 2, int(variant[row]))) & 0xFFFFFFFFFF:010x}")
+    return agents, hello, order
+
+
+@cache
+def _ja4(family: int, version: int) -> str:
+    word = f"{int(mix(family, version, 'ja4')):016x}{int(mix(family, version, 'ja4b')):016x}"
+    return f"t13d{10 + family % 9:02d}{8 + version:02d}h{1 + family % 2}_{word[:12]}_{word[12:24]}"

@@ -1,0 +1,277 @@
+"""Read worlds, populations and campaigns from their TOML files; errors point at file and line."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from stillwatch.errors import ConfigError
+
+Mix = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """What members of a group share: the share of them that does, and how many share one (0: the whole group)."""
+
+    share: float = 0.0
+    size: float = 0
+
+
+@dataclass(frozen=True)
+class Population:
+    """One kind of customer: how it looks, what it shares, when it comes and what it asks (see docs/simulate.md)."""
+
+    name: str
+    looks_guilty: str
+    tells_apart: str
+    group: list[float] = field(default_factory=lambda: [1, 1])
+    declared: float = 0.0
+    reseller: bool = False
+    one_country: bool = False
+    language: str = "local"
+    countries: Mix = field(default_factory=dict)
+    plan: Mix = field(default_factory=lambda: {"free": 0.5, "pro": 0.5})
+    programme: Mix = field(default_factory=lambda: {"none": 1.0})
+    verification: Mix = field(default_factory=lambda: {"email": 0.6, "phone": 0.4})
+    payment: Mix = field(default_factory=lambda: {"card": 0.6, "none": 0.4})
+    email: Mix = field(default_factory=lambda: {"common": 0.8, "unknown": 0.2})
+    referral: float = 0.0
+    signup: str = "steady"
+    signup_days: float = 500
+    shared: dict[str, Sharing] = field(default_factory=dict)
+    network: Mix = field(default_factory=lambda: {"residential": 0.7, "mobile": 0.3})
+    one_address: bool = False
+    endpoints: float = 2
+    client: Mix = field(default_factory=lambda: {"browser": 0.7, "sdk": 0.3})
+    own_client: str = ""
+    surface: Mix = field(default_factory=lambda: {"api": 1.0})
+    arrivals: str = "human"
+    rate: float = 2.0
+    sigma: float = 1.1
+    turns: float = 2.5
+    gap_s: float = 90
+    weekend: float = 0.6
+    jitter_s: float = 60
+    launch_burst: float = 1.0
+    jobs: Mix = field(default_factory=lambda: {"chat_qa": 1.0})
+    system: Mix = field(default_factory=lambda: {"none": 1.0})
+    tools: Mix = field(default_factory=lambda: {"none": 1.0})
+    frame: str = "account"
+    topics: int = 3
+    items: int = 0
+    items_scope: str = "group"
+    image: float = 0.0
+    follow: float = 0.3
+    follow_days: float = 12
+    campaign: Campaign | None = None
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """How competent a campaign is; each may be set by ``--set campaign.NAME.KEY=VALUE``."""
+
+    paraphrase: int = 1
+    jitter_s: float = 120
+    residential: float = 0.3
+    accounts_per_payment: float = 6
+    payment_share: float = 0.5
+    own_client: float = 0.2
+    subnet_share: float = 0.5
+    subnet_size: float = 12
+    signup_share: float = 0.5
+    signup_size: float = 25
+    signup_days: float = 2
+    device_share: float = 0.2
+    cells: int = 40
+    cover: float = 0.1
+    cover_population: str = "ordinary"
+    behind: str = ""
+    behind_share: float = 0.0
+    banned: float = 0.1
+    replace_hours: float = 8
+    shift: float = 0.6
+    shift_hours: float = 12
+
+
+@dataclass(frozen=True)
+class World:
+    """A world: when, how many of whom, which models are launched on which day."""
+
+    name: str
+    about: str
+    start: str
+    days: int
+    models: Mix
+    launches: dict[str, float]
+    populations: list[tuple[Population, int]]
+    campaigns: list[tuple[Population, int]]
+
+
+def worlds() -> dict[str, str]:
+    """Return the named worlds and what each is for.
+
+    >>> sorted(worlds())
+    ['small', 'small-null', 'tiny', 'tiny-null']
+    """
+    folder = resources.files("stillwatch.simulate").joinpath("worlds")
+    found = {f.name.removesuffix(".toml"): tomllib.loads(f.read_text("utf-8")) for f in folder.iterdir() if f.name.endswith(".toml")}
+    return {name: str(content["about"]) for name, content in sorted(found.items())}
+
+
+def load_world(name: str | Path, *, scale: float = 1.0, settings: Sequence[str] = ()) -> World:
+    """Read a named world or a world file; ``settings`` are ``campaign.NAME.KEY=VALUE`` or ``world.KEY=VALUE``.
+
+    ``scale`` multiplies the number of accounts of every population and campaign. Raises :class:`ConfigError` with file
+    and line on an unknown key, a wrong type or a name that is not there.
+
+    >>> world = load_world("tiny", settings=["campaign.reasoning.paraphrase=3"])
+    >>> [(p.name, p.campaign.paraphrase) for p, _ in world.campaigns][0]
+    ('reasoning', 3)
+    """
+    source = _Source.find("worlds", str(name), Path.cwd())
+    content = source.content
+    source.known(content, {"about", "start", "days", "models", "launches", "populations", "campaigns", "like"})
+    if "like" in content:
+        content = {**_Source.find("worlds", content["like"], source.folder).content, **content}
+    changes = _changes(settings)
+    content = {**content, **changes.pop("world", {})}
+    parts: dict[str, list[tuple[Population, int]]] = {}
+    for kind in ("populations", "campaigns"):
+        parts[kind] = []
+        for part, count in source.table(content, kind).items():
+            if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+                raise source.error(f"{part}: the number of accounts must be a whole number", part)
+            change = changes.pop(f"campaign.{part}", {}) if kind == "campaigns" else {}
+            parts[kind].append((_population(kind, part, source, change), max(1, round(count * scale)) if count else 0))
+    if changes:
+        raise ConfigError(f"--set {next(iter(changes))}: this world has no such campaign")
+    missing = [key for key in ("about", "start", "days", "models") if key not in content]
+    if missing:
+        raise source.error(f"{missing[0]!r} is missing")
+    return World(
+        source.name, str(content["about"]), str(content["start"]), int(content["days"]), dict(content["models"]),
+        dict(content.get("launches", {})), parts["populations"], parts["campaigns"],
+    )  # fmt: skip
+
+
+def _changes(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
+    changes: dict[str, dict[str, Any]] = {}
+    for setting in settings:
+        path, equals, value = setting.partition("=")
+        where, _, key = path.strip().rpartition(".")
+        if not equals or not where:
+            raise ConfigError(f"--set {setting}: write campaign.NAME.KEY=VALUE or world.KEY=VALUE")
+        try:
+            parsed = tomllib.loads(f"v = {value}")["v"]
+        except tomllib.TOMLDecodeError:
+            parsed = value
+        changes.setdefault(where, {})[key] = parsed
+    return changes
+
+
+def _population(kind: str, name: str, world: _Source, change: Mapping[str, Any]) -> Population:
+    source = _Source.find(kind, name, world.folder)
+    content = dict(source.content)
+    shared = {}
+    for key, value in source.table(content, "shared").items():
+        source.check(key, value, "list", "shared")
+        shared[key] = Sharing(*value)
+    content["shared"] = shared
+    if kind == "campaigns":
+        content["campaign"] = source.build(Campaign, {**source.table(content, "campaign"), **change})
+    content["name"] = source.name
+    built: Population = source.build(Population, content)
+    return built
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A TOML file with its text, so that an error can name the line."""
+
+    name: str
+    place: str
+    folder: Path
+    text: str
+    content: dict[str, Any]
+
+    @classmethod
+    def find(cls, kind: str, name: str, folder: Path) -> _Source:
+        """Read a built-in by name, or a file by path (relative to ``folder``)."""
+        if name.endswith(".toml"):
+            path = folder / name
+            if not path.exists():
+                raise ConfigError("no such file", path=path)
+            return cls.parse(path.stem, str(path), path.parent, path.read_text(encoding="utf-8"))
+        inside = resources.files("stillwatch.simulate").joinpath(kind)
+        known = sorted(f.name.removesuffix(".toml") for f in inside.iterdir() if f.name.endswith(".toml"))
+        if name not in known:
+            raise ConfigError(f"{kind} has no {name!r}; known: {', '.join(known)}, or a path that ends in .toml")
+        text = inside.joinpath(f"{name}.toml").read_text(encoding="utf-8")
+        return cls.parse(name, f"{kind}/{name}.toml", folder, text)
+
+    @classmethod
+    def parse(cls, name: str, place: str, folder: Path, text: str) -> _Source:
+        try:
+            return cls(name, place, folder, text, tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            message, _, where = str(error).partition(" (at line ")
+            line, _, column = where.rstrip(")").partition(", column ")
+            raise ConfigError(message, path=place, line=_number(line), column=_number(column)) from None
+
+    def error(self, message: str, key: str = "") -> ConfigError:
+        """Return the error, with the first line that sets ``key``."""
+        lines = self.text.splitlines()
+        bare = [line.split("=")[0].strip().strip("\"'[] ") for line in lines]
+        hits = [number for number, found in enumerate(bare, 1) if key and found.split(".")[-1] == key]
+        inline = [number for number, line in enumerate(lines, 1) if key and key in line]
+        return ConfigError(message, path=self.place, line=(hits or inline or [None])[0])
+
+    def known(self, content: Mapping[str, Any], keys: set[str]) -> None:
+        """Raise on the first key that is not in ``keys``."""
+        for key in content:
+            if key not in keys:
+                raise self.error(f"unknown key {key!r}; known: {', '.join(sorted(keys))}", key)
+
+    def table(self, content: Mapping[str, Any], key: str) -> dict[str, Any]:
+        """Return a sub-table, empty when it is not there."""
+        value = content.get(key, {})
+        if not isinstance(value, dict):
+            raise self.error(f"{key!r} must be a table", key)
+        return dict(value)
+
+    def check(self, key: str, value: object, wanted: str, inside: str = "") -> None:
+        """Raise when a value is not of the wanted kind."""
+        good = {
+            "str": isinstance(value, str), "bool": isinstance(value, bool),
+            "int": isinstance(value, int) and not isinstance(value, bool),
+            "float": isinstance(value, int | float) and not isinstance(value, bool),
+            "list": isinstance(value, list) and all(isinstance(v, int | float) for v in value) and len(value) == 2,
+            "Mix": isinstance(value, dict) and bool(value) and all(isinstance(v, int | float) for v in value.values()),
+        }  # fmt: skip
+        meaning = {"list": "two numbers", "Mix": "a table of names and weights", "str": "text", "bool": "true or false"}
+        kind = wanted.split("[")[0]
+        if kind in good and not good[kind]:
+            where = f"{inside}.{key}" if inside else key
+            raise self.error(f"{where} must be {meaning.get(kind, 'a number')}, not {value!r}", key)
+
+    def build(self, kind: Any, content: Mapping[str, Any]) -> Any:
+        """Return a dataclass from a table; unknown keys and wrong types are errors."""
+        fields = {f.name: str(f.type) for f in dataclasses.fields(kind)}
+        self.known(content, set(fields))
+        for key, value in content.items():
+            self.check(key, value, fields[key])
+        missing = [f.name for f in dataclasses.fields(kind) if f.name not in content and f.default is dataclasses.MISSING
+                   and f.default_factory is dataclasses.MISSING]  # fmt: skip
+        if missing:
+            raise self.error(f"{missing[0]!r} is missing")
+        return kind(**content)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
