@@ -1,8 +1,8 @@
 """Why an account is in a campaign (or is not), term by term, and the smallest evidence that decides it.
 
 Membership is a probability; its log-odds are a start (how common the campaign is, and what else competes for the
-account) plus the log-likelihood ratio of every term. The start is what is left of the log-odds once all recorded
-terms are taken off, so the running total always ends at the probability that the scan reported.
+account) plus the log-likelihood ratio of every term. Where the recorded prior and terms do not give the probability
+that the scan reported, the start takes up the difference, so the running total always ends at that probability.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from stillwatch.cases.wording import clean, listing, probability_text
 from stillwatch.errors import StillwatchError
 
 MEMBER_BAR = 0.5
-_EDGE = 1e-9
+PRIOR = "PRIOR"
+_EDGE, _ROUNDING = 1e-9, 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,24 +128,33 @@ def explain_account(scan: ScanOutput, campaign_id: str, account_id: str) -> Acco
 
 
 def running_terms(rows: pa.Table, probability: float | None) -> tuple[float, list[Term]]:
-    """Return the log-odds before any term and the terms, strongest first, with their running total.
+    """Return the log-odds before any evidence and the terms, strongest first, with their running total.
 
-    Without a probability the start is zero.
+    The start is the recorded prior (axis ``PRIOR``) where prior and terms give the probability; otherwise it is what
+    the probability leaves unexplained: the prior, and whatever else competed for the account. Without either, zero.
 
     >>> rows = pa.table({"axis": ["NET", "WHAT"], "term": ["n", "w"], "detail": ["", ""], "log_lr": [1.0, 3.0]})
     >>> start, terms = running_terms(rows, 0.5)
     >>> start, [(term.axis, term.running) for term in terms]
     (-4.0, [('WHAT', -1.0), ('NET', 0.0)])
     """
-    listed = sorted(rows.to_pylist(), key=lambda row: (-(row["log_lr"] or 0.0), str(row["axis"]), str(row["term"])))
-    total = sum(row["log_lr"] or 0.0 for row in listed)
-    start = log_odds(probability) - total if probability is not None else 0.0
-    running, terms = start, []
+    everything = rows.to_pylist()
+    priors = [row["log_lr"] or 0.0 for row in everything if row["axis"] == PRIOR]
+    evidence = [row for row in everything if row["axis"] != PRIOR]
+    listed = sorted(evidence, key=lambda row: (-(row["log_lr"] or 0.0), str(row["axis"]), str(row["term"])))
+    running = start = _start(sum(priors), sum(row["log_lr"] or 0.0 for row in listed), probability)
+    terms = []
     for row in listed:
         nats = float(row["log_lr"] or 0.0)
         running += nats
         terms.append(Term(str(row["axis"]), str(row["term"]), str(row["detail"] or ""), nats, running))
     return start, terms
+
+
+def _start(prior: float, total: float, probability: float | None) -> float:
+    if probability is None or (prior and abs(odds_to_probability(prior + total) - probability) < _ROUNDING):
+        return prior
+    return log_odds(probability) - total
 
 
 def log_odds(probability: float) -> float:
