@@ -142,7 +142,7 @@ def proto_items(data: bytes) -> Iterator[Item]:
     Raises :class:`MissingExtra` without the extra ``otlp`` and :class:`InputError` when the bytes are no request.
     """
     try:
-        from google.protobuf.message import DecodeError
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
         from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
         from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
     except ImportError:

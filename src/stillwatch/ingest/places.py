@@ -35,9 +35,9 @@ def read_toml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, str], int]]:
 
 
 def lines_of(text: str) -> dict[tuple[str, str], int]:
-    """Return the line, from 1, of every ``(section, key)`` of a TOML text.
+    r"""Return the line, from 1, of every ``(section, key)`` of a TOML text.
 
-    >>> lines_of('a = 1\\n[s]\\nb = 2\\n')
+    >>> lines_of('a = 1\n[s]\nb = 2\n')
     {('', 'a'): 1, ('s', ''): 2, ('s', 'b'): 3}
     """
     found: dict[tuple[str, str], int] = {}

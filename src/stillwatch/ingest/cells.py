@@ -1,0 +1,332 @@
+"""From cells as found to values of the contract: types, times, bounds; the one place where a row can be refused.
+
+A value that does not fit its column rejects the row with a reason, so that nothing is lost silently. Words for
+"nothing" (``null``, ``N/A``, ``-`` …) in number columns and addresses that are none count as absent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from stillwatch.ingest.networks import Network, Networks, network_kind
+from stillwatch.ingest.privacy import PREFIX, Key, address, prefix_of, sealed_id
+from stillwatch.ingest.reader import Cells, RowError, kind_of
+from stillwatch.tables import ACCOUNTS, EXCHANGES, LAUNCHES
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_US = 86_400_000_000
+_EARLIEST_US = int(datetime(2015, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
+_NOTHING = {"", "null", "none", "nan", "n/a", "na", "-", "undefined"}
+_TRUE, _FALSE = {"true", "yes", "1", "t", "y"}, {"false", "no", "0", "f", "n"}
+_INT64 = 1 << 63
+_KEPT_ADDRESSES = 1 << 18
+
+
+def text(found: object, notes: Counter[str]) -> str | None:
+    """Return text; numbers and flags are written out, unpaired surrogates become U+FFFD and are counted.
+
+    >>> notes = Counter()
+    >>> text("a\\ud800", notes), text(7, notes), dict(notes)
+    ('a�', '7', {'texts with unpaired surrogates, replaced': 1})
+    """
+    if not isinstance(found, str):
+        if isinstance(found, bool):
+            return "true" if found else "false"
+        if not isinstance(found, int | float):
+            raise RowError(f"expected text, got {kind_of(found)}")
+        if isinstance(found, float) and not math.isfinite(found):
+            return None
+        return str(found)
+    if not found.isascii():
+        try:
+            found.encode()
+        except UnicodeEncodeError:
+            notes["texts with unpaired surrogates, replaced"] += 1
+            return found.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return found or None
+
+
+def integer(found: object, _: Counter[str]) -> int | None:
+    """Return a whole number that fits in 64 bits.
+
+    >>> integer("12", Counter()), integer(3.0, Counter()), integer("N/A", Counter())
+    (12, 3, None)
+    """
+    number: float | None = found if type(found) is int else decimal(found, _)
+    if number is None:
+        return None
+    if number != int(number):
+        raise RowError(f"expected a whole number, got {found!r}")
+    if not -_INT64 <= number < _INT64:
+        raise RowError("number out of range")
+    return int(number)
+
+
+def amount(found: object, notes: Counter[str]) -> int | None:
+    """Return a whole number that cannot be negative; -1 stands for unknown in many logs.
+
+    >>> amount(-1, Counter()) is None
+    True
+    """
+    number = integer(found, notes)
+    if number is not None and number < -1:
+        raise RowError(f"expected no negative number, got {number}")
+    return None if number == -1 else number
+
+
+def decimal(found: object, _: Counter[str]) -> float | None:
+    """Return a number; what is not finite is absent.
+
+    >>> decimal("0.5", Counter()), decimal(float("nan"), Counter())
+    (0.5, None)
+    """
+    if isinstance(found, str):
+        word = found.strip().lower()
+        if word in _NOTHING:
+            return None
+        try:
+            found = int(word) if word.lstrip("+-").isdigit() and len(word) < 20 else float(word)
+        except ValueError:
+            raise RowError(f"expected a number, got {word[:40]!r}") from None
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        raise RowError(f"expected a number, got {kind_of(found)}")
+    return found if math.isfinite(found) else None
+
+
+def flag(found: object, _: Counter[str]) -> bool | None:
+    """Return true or false.
+
+    >>> flag("yes", Counter()), flag(0, Counter())
+    (True, False)
+    """
+    if isinstance(found, bool):
+        return found
+    word = str(found).strip().lower()
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    if word in _NOTHING:
+        return None
+    raise RowError(f"expected true or false, got {str(found)[:40]!r}")
+
+
+def instant(found: object, _: Counter[str]) -> int | None:
+    """Return microseconds since 1970 UTC, from a number (its size tells s, ms, us or ns), ISO 8601 text or a moment.
+
+    Text without a zone is UTC.
+
+    >>> {instant(value, Counter()) for value in ("2026-01-01T00:00:00Z", 1767225600, 1767225600000, 1767225600.0)}
+    {1767225600000000}
+    """
+    if isinstance(found, str):
+        word = found.strip()
+        if word.lower() in _NOTHING:
+            return None
+        try:
+            found = datetime.fromisoformat(word) if not _is_number(word) else float(word) if "." in word else int(word)
+        except ValueError:
+            raise RowError(f"no time: {word[:40]!r}") from None
+    if isinstance(found, datetime):
+        moment = found if found.tzinfo else found.replace(tzinfo=UTC)
+        delta = moment - _EPOCH
+        return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        raise RowError(f"expected a time, got {kind_of(found)}")
+    if not math.isfinite(found):
+        raise RowError("expected a time, got no finite number")
+    return _micros(found)
+
+
+def _is_number(word: str) -> bool:
+    """Tell a count of seconds (or finer) from a date such as 20260102, which ISO 8601 writes with eight digits."""
+    return word.lstrip("-").replace(".", "", 1).isdigit() and not (word.isdigit() and len(word) == 8)
+
+
+def _micros(number: float) -> int:
+    size = abs(number)
+    if size < 1e11:
+        return round(number * 1_000_000)
+    if size < 1e14:
+        return round(number * 1_000)
+    if size < 1e17:
+        return round(number)
+    return int(number) // 1_000
+
+
+def words(found: object, notes: Counter[str]) -> list[str] | None:
+    """Return a list of texts; one text is a list of one.
+
+    >>> words("text", Counter()), words(["text", "image"], Counter())
+    (['text'], ['text', 'image'])
+    """
+    if isinstance(found, str):
+        return [found]
+    if not isinstance(found, list | tuple):
+        raise RowError(f"expected a list, got {kind_of(found)}")
+    return [word for part in found if part is not None and (word := text(part, notes))] or None
+
+
+def _numbers(found: object, notes: Counter[str]) -> list[int] | None:
+    if not isinstance(found, list | tuple):
+        raise RowError(f"expected a list of numbers, got {kind_of(found)}")
+    return [_unsigned(part, notes) or 0 for part in found]
+
+
+def _unsigned(found: object, notes: Counter[str]) -> int | None:
+    if isinstance(found, int) and not isinstance(found, bool) and 0 <= found < 1 << 64:
+        return found
+    number = integer(found, notes)
+    if number is not None and number < 0:
+        raise RowError(f"expected no negative number, got {number}")
+    return number
+
+
+def _kind(found: object, notes: Counter[str]) -> str | None:
+    word = text(found, notes)
+    return network_kind(word) if word else None
+
+
+def _country(found: object, notes: Counter[str]) -> str | None:
+    word = text(found, notes)
+    return word.strip().upper() or None if word and word.strip().lower() not in _NOTHING else None
+
+
+def _asn(found: object, notes: Counter[str]) -> int | None:
+    return amount(found[2:] if isinstance(found, str) and found[:2].upper() == "AS" else found, notes)
+
+
+Converter = Callable[[Any, Counter[str]], object]
+_SPECIAL: Mapping[str, Converter] = {
+    "network_kind": _kind,
+    "country": _country,
+    "billing_country": _country,
+    "asn": _asn,
+    "capability": _unsigned,
+    "cues": _numbers,
+    "sketch": _numbers,
+    "template_id": _unsigned,
+    "status": integer,
+}
+
+
+def converters(schema: pa.Schema) -> dict[str, Converter]:
+    """Return the conversion of every column of a schema.
+
+    >>> converters(LAUNCHES)["released_at"] is instant
+    True
+    """
+    return {field.name: _SPECIAL.get(field.name) or _by_type(field.type) for field in schema}
+
+
+def _by_type(kind: pa.DataType) -> Converter:
+    if pa.types.is_timestamp(kind):
+        return instant
+    if pa.types.is_boolean(kind):
+        return flag
+    if pa.types.is_list(kind):
+        return words
+    if pa.types.is_integer(kind):
+        return amount
+    return decimal if pa.types.is_floating(kind) else text
+
+
+CONVERT = {"exchanges": converters(EXCHANGES), "accounts": converters(ACCOUNTS), "launches": converters(LAUNCHES)}
+_IDS = ("account_id", "api_key_id", "end_user_id", "session_id")
+
+
+@dataclass(slots=True)
+class Desk:
+    """What finishing a row needs: the key, the clock, known networks; and notes of what was mended."""
+
+    key: Key
+    now_us: int
+    networks: Networks | None = None
+    notes: Counter[str] = field(default_factory=Counter)
+    addresses: dict[str, tuple[str, str, Network] | None] = field(default_factory=dict)
+
+    def place(self, raw: str) -> tuple[str, str, Network] | None:
+        """Return hash, prefix and network of a raw address, or None when it is none; remembered, bounded."""
+        if raw not in self.addresses:
+            if len(self.addresses) >= _KEPT_ADDRESSES:
+                self.addresses.clear()
+            found = address(raw)
+            if found is None:
+                self.addresses[raw] = None
+            else:
+                known = self.networks.find(found) if self.networks else Network()
+                self.addresses[raw] = (self.key.hash("ip", str(found)), prefix_of(found), known)
+        return self.addresses[raw]
+
+
+def finish_exchange(cells: Cells, desk: Desk) -> Cells:
+    """Return the cells of an exchange as the contract wants them, personal values hashed.
+
+    Raises :class:`RowError` when a required column is missing or a value does not fit.
+
+    >>> desk = Desk(Key(b"0123456789abcdef"), now_us=1_800_000_000_000_000)
+    >>> row = {"account_id": ("a", "x"), "ts": (1767225600, "t"), "model": ("m", "m"), "ip": ("10.1.2.3", "addr")}
+    >>> {name: value for name, (value, _) in finish_exchange(row, desk).items() if name != "ip"}
+    {'account_id': 'a', 'ts': 1767225600000000, 'model': 'm', 'ip_prefix': '10.1.2.0/24'}
+    """
+    done: Cells = {}
+    convert = CONVERT["exchanges"]
+    for column, (found, origin) in cells.items():
+        try:
+            value = convert[column](found, desk.notes)
+        except RowError as error:
+            raise RowError(f"{column} (from {origin}): {error}") from None
+        if value is not None:
+            done[column] = (value, origin)
+    for column in ("account_id", "ts", "model"):
+        if column not in done:
+            raise RowError(f"{column} is missing")
+    _check_time(done["ts"], desk.now_us)
+    for column in _IDS:
+        if column in done:
+            value, origin = done[column]
+            done[column] = (sealed_id(desk.key, str(value)), origin)
+    if "ip" in done:
+        _place(done, desk)
+    return done
+
+
+def _check_time(cell: tuple[object, str], now_us: int) -> None:
+    moment = cell[0]
+    if not isinstance(moment, int):
+        raise RowError("ts is missing")
+    if moment > now_us + _DAY_US:
+        raise RowError(f"ts (from {cell[1]}): {_shown(moment)} lies in the future")
+    if moment < _EARLIEST_US:
+        raise RowError(f"ts (from {cell[1]}): {_shown(moment)} is before 2015, when nobody sold a language model")
+
+
+def _shown(moment: int) -> str:
+    try:
+        return datetime.fromtimestamp(moment / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return f"{moment} microseconds since 1970"
+
+
+def _place(done: Cells, desk: Desk) -> None:
+    """Hash the address, after deriving its prefix and what the networks file knows of it."""
+    value, origin = done["ip"]
+    raw = str(value)
+    if raw.startswith(PREFIX):
+        return
+    found = desk.place(raw)
+    if found is None:
+        desk.notes["addresses that are none, left out"] += 1
+        del done["ip"]
+        return
+    hashed, prefix, known = found
+    done["ip"] = (hashed, origin)
+    done.setdefault("ip_prefix", (prefix, f"derived from {origin}"))
+    for column, fact in (("asn", known.asn), ("network_kind", known.kind), ("country", known.country)):
+        if fact is not None:
+            done.setdefault(column, (fact, "networks file"))
