@@ -9,33 +9,76 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from stillwatch.cli.app import app
 from stillwatch.cli.progress import progress_bar
-from stillwatch.simulate import load_world, simulate, worlds
+from stillwatch.errors import ConfigError
+from stillwatch.simulate import Summary, load_world, read_corpus, simulate, simulate_logs, worlds
 
 
 @app.command("simulate")
 def simulate_command(
     world: Annotated[str, typer.Argument(help="A named world (see --list) or a path to a world file (.toml).")] = "",
-    out: Annotated[Path | None, typer.Option("--out", help="The dataset folder to write.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The folder to write.", show_default=False)] = None,
     seed: Annotated[int, typer.Option(help="Same world and seed: same bytes.")] = 0,
     scale: Annotated[float, typer.Option(help="Multiply the number of accounts.", min=0.001)] = 1.0,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="campaign.NAME.KEY=VALUE or world.KEY=VALUE.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="campaign.NAME.KEY=VALUE or world.KEY=VALUE; may be repeated.")
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--as", help="Write raw logs: litellm, otel, openai, anthropic, ndjson or csv.")
+    ] = "",
+    corpus: Annotated[
+        Path | None, typer.Option(help="Draw prompts from the Parquet files of this folder.", show_default=False)
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Clear an earlier world from the folder.")] = False,
     list_worlds: Annotated[bool, typer.Option("--list", help="List the named worlds.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option(help="No progress on stderr.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
 ) -> None:
     """Write a labelled world to measure against.
 
     Example: `stillwatch simulate tiny --seed 1 --out worlds/tiny`
+
+    Raw logs: `stillwatch simulate tiny --seed 1 --as litellm --out worlds/raw`, then
+    `stillwatch ingest worlds/raw/logs --accounts worlds/raw/accounts.ndjson
+    --launches worlds/raw/launches.ndjson --into worlds/ingested`
     """
-    if list_worlds or not world or out is None:
-        sys.stdout.write("".join(f"{name:12} {about}\n" for name, about in worlds().items()))
+    if list_worlds:
+        _print_worlds(as_json)
         return
+    if not world or out is None:
+        raise ConfigError("name a world and a folder: stillwatch simulate tiny --out FOLDER (worlds: --list)")
+    plan = load_world(world, scale=scale, settings=settings or [])
+    drawn = read_corpus(corpus) if corpus else None
     with progress_bar(quiet=quiet) as progress:
-        summary = simulate(load_world(world, scale=scale, settings=settings or []), out, seed=seed, progress=progress)
+        if form:
+            summary = simulate_logs(plan, out, form, seed=seed, corpus=drawn, replace=replace, progress=progress)
+        else:
+            summary = simulate(plan, out, seed=seed, corpus=drawn, replace=replace, progress=progress)
+    _print_summary(summary, out, as_json)
+
+
+def _print_worlds(as_json: bool) -> None:
+    found = worlds()
+    text = json.dumps(found) if as_json else "\n".join(f"{name:12} {about}" for name, about in found.items())
+    sys.stdout.write(text + "\n")
+
+
+def _print_summary(summary: Summary, out: Path, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps(asdict(summary), sort_keys=True) + "\n")
+        sys.stdout.write(json.dumps({**asdict(summary), "out": str(out)}, sort_keys=True) + "\n")
         return
-    sys.stdout.write(f"{summary.world}, seed {summary.seed}: {sum(summary.accounts.values()):,} accounts, {sum(summary.exchanges.values()):,} exchanges in {out}\n")
+    title = f"{summary.world}, seed {summary.seed}, in {out}"
+    table = Table("population", "accounts", "exchanges", title=title, title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in sorted(summary.accounts):
+        table.add_row(name, f"{summary.accounts[name]:,}", f"{summary.exchanges.get(name, 0):,}")
+    for name, count in sorted(summary.campaign_exchanges.items()):
+        table.add_row(f"  exchanges of {name}", "", f"{count:,}")
+    table.add_section()
+    table.add_row("all", f"{sum(summary.accounts.values()):,}", f"{sum(summary.exchanges.values()):,}")
+    Console(file=sys.stdout).print(table)

@@ -1,6 +1,12 @@
-"""Labelled worlds to measure against: honest customers, including the ones who look odd, and campaigns among them."""
+"""Labelled worlds to measure against: honest customers, including the ones who look odd, and campaigns among them.
 
-from stillwatch.simulate.spec import load_world, worlds
-from stillwatch.simulate.world import Summary, simulate
+Worlds, populations and campaigns are small TOML files; text is composed by our own grammar. What is written are the
+canonical tables (or raw logs) with the truth beside them. Nothing here knows how detection works.
+"""
 
-__all__ = ["Summary", "load_world", "simulate", "worlds"]
+from stillwatch.simulate.corpus import Corpus, read_corpus
+from stillwatch.simulate.output import Summary, simulate, simulate_logs
+from stillwatch.simulate.rawlogs import FORMATS
+from stillwatch.simulate.spec import World, load_world, worlds
+
+__all__ = ["FORMATS", "Corpus", "Summary", "World", "load_world", "read_corpus", "simulate", "simulate_logs", "worlds"]

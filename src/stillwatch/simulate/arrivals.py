@@ -46,7 +46,7 @@ def rates(crowd: People, *, share: float = 1.0) -> Floats:
     spec = crowd.population
     key = crowd.key
     normal = np.sqrt(-2 * np.log(1 - unit(mix(key, "rate1")))) * np.cos(2 * np.pi * unit(mix(key, "rate2")))
-    return np.minimum(share * spec.rate * np.exp(spec.sigma * normal), 400.0)
+    return np.asarray(np.minimum(share * spec.rate * np.exp(spec.sigma * normal), 400.0))
 
 
 def draw_day(stream: Stream, day_us: int, launches: list[int], seed: int) -> Draw:
@@ -55,10 +55,22 @@ def draw_day(stream: Stream, day_us: int, launches: list[int], seed: int) -> Dra
     Deterministic for (stream, day, seed); only times inside each account's active span are kept.
     """
     spec = stream.content.population if not stream.campaign else stream.people.population
-    rng = np.random.default_rng([seed, day_us // DAY_US, int(mix(spec.name, stream.people.population.name)) & 0xFFFFFFFF, int(stream.campaign)])
-    make = {"human": _human, "service": _service, "cron": _cron, "burst": _human, "event": _human, "scheduler": _scheduler}[spec.arrivals]
+    rng = np.random.default_rng(
+        [seed, day_us // DAY_US, int(mix(spec.name, stream.people.population.name)) & 0xFFFFFFFF, int(stream.campaign)]
+    )
+    make = {
+        "human": _human,
+        "service": _service,
+        "cron": _cron,
+        "burst": _human,
+        "event": _human,
+        "scheduler": _scheduler,
+    }[spec.arrivals]
     found = make(stream, day_us, _expected(stream, day_us, launches), rng)
-    start, end = stream.people.active_from[stream.accounts[found.account]], stream.people.active_to[stream.accounts[found.account]]
+    start, end = (
+        stream.people.active_from[stream.accounts[found.account]],
+        stream.people.active_to[stream.accounts[found.account]],
+    )
     keep = (found.ts >= start) & (found.ts < end) & (found.ts >= day_us) & (found.ts < day_us + DAY_US)
     return Draw(found.account[keep], found.ts[keep], found.session[keep], found.turn[keep])
 
@@ -131,7 +143,9 @@ def _cron(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generato
     """Runs on the hour, mostly at night, item after item; runs do not happen every day."""
     crowd = stream.people
     key = crowd.key[stream.accounts]
-    hour = (np.floor(unit(mix(crowd.group[stream.accounts], "cron")) * 7) + np.where(unit(mix(key, "noon")) < 0.2, 10, 0)) % 24
+    hour = (
+        np.floor(unit(mix(crowd.group[stream.accounts], "cron")) * 7) + np.where(unit(mix(key, "noon")) < 0.2, 10, 0)
+    ) % 24
     minute = np.array([0, 0, 0, 30, 15])[(mix(key, "minute") % np.uint64(5)).astype(np.int64)]
     offset = places().offset_h[crowd.country[stream.accounts]]
     runs = unit(mix(key, day_us, "run")) < 0.75
@@ -140,7 +154,9 @@ def _cron(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generato
     step = 1 + 6 * unit(mix(key, "step"))
     order = np.arange(who.size) - np.repeat(np.cumsum(counts) - counts, counts)
     seconds = ((hour - offset) % 24 * 3600 + minute * 60)[who] + order * step[who] + rng.exponential(1.5, who.size)
-    return Draw(who, (day_us + seconds * 1e6).astype(np.int64), np.zeros(who.size, np.uint64), np.zeros(who.size, np.int64))
+    return Draw(
+        who, (day_us + seconds * 1e6).astype(np.int64), np.zeros(who.size, np.uint64), np.zeros(who.size, np.int64)
+    )
 
 
 def _scheduler(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generator) -> Draw:

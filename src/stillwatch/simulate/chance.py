@@ -67,7 +67,7 @@ def zipf(count: int, draws: Floats) -> Ints:
     >>> zipf(10, np.array([0.0, 0.999])).tolist()
     [0, 9]
     """
-    return np.minimum(np.exp(draws * np.log(count + 1.0)).astype(np.int64) - 1, count - 1)
+    return np.asarray(np.minimum(np.exp(draws * np.log(count + 1.0)).astype(np.int64) - 1, count - 1))
 
 
 def hex_names(keys: Keys) -> list[str]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stillwatch.simulate.arrivals import Draw, Stream
 from stillwatch.simulate.chance import Floats, Ints, Keys, mix, pick, unit, zipf
+from stillwatch.simulate.corpus import Corpus, kind_of, replace_texts
 from stillwatch.simulate.expand import LOWER, TYPOS, expand
 from stillwatch.simulate.grammar import own_grammar
 from stillwatch.simulate.spec import Population
@@ -54,7 +55,7 @@ def _jobs() -> dict[str, _Job]:
     return found
 
 
-def write(stream: Stream, draw: Draw, day_us: int, seed: int) -> Texts:
+def write(stream: Stream, draw: Draw, day_us: int, seed: int, corpus: Corpus | None = None) -> Texts:
     """Return the texts of a day's exchanges of one stream."""
     spec = stream.content.population
     rows = stream.accounts[draw.account]
@@ -72,7 +73,13 @@ def write(stream: Stream, draw: Draw, day_us: int, seed: int) -> Texts:
     tables = own_grammar().tables
     system, tools = _standing(stream, rows, spec)
     image = unit(mix(unique, "image")) < np.maximum(column["image"][names], spec.image)
-    return Texts(expand(tables, roots, seeds, shapes), system, tools, column["output"][names], column["refused"][names], image)
+    if corpus is None:
+        prompt = expand(tables, roots, seeds, shapes)
+    else:
+        kinds = [kind_of(name) for name in spec.jobs]
+        source = mix(spec.name, names) if stream.campaign else key
+        prompt, system = replace_texts(corpus, kinds, names, source, seeds[:, 0], system)
+    return Texts(prompt, system, tools, column["output"][names], column["refused"][names], image)
 
 
 def _jobs_of_rows(stream: Stream, draw: Draw, unique: Keys, day_us: int) -> tuple[Ints, Ints]:
@@ -120,7 +127,7 @@ def _frames(spec: Population, stream: Stream, rows: Ints, job: Ints, unique: Key
         level = spec.campaign.paraphrase
         if level >= 3:
             return mix(unique, "frame")
-        variants = {0: 1, 1: 3, 2: 64}[level]
+        variants = (1, 3, 64)[max(level, 0)]
         return mix(spec.name, job, (mix(unique, "variant") % np.uint64(variants)), "frame")
     if spec.frame == "population":
         return mix(spec.name, job, np.zeros_like(rows), "frame")
@@ -132,7 +139,11 @@ def _frames(spec: Population, stream: Stream, rows: Ints, job: Ints, unique: Key
 def _items(spec: Population, stream: Stream, rows: Ints, unique: Keys) -> Keys:
     if not spec.items:
         return unique
-    item = zipf(spec.items, unit(mix(unique, "item"))) if spec.items < 200 else (mix(unique, "item") % np.uint64(spec.items)).astype(np.int64)
+    item = (
+        zipf(spec.items, unit(mix(unique, "item")))
+        if spec.items < 200
+        else (mix(unique, "item") % np.uint64(spec.items)).astype(np.int64)
+    )
     owner = {"account": stream.people.key, "group": stream.people.group}.get(spec.items_scope)
     return mix(owner[rows] if owner is not None else spec.name, item, "item")
 
@@ -140,14 +151,17 @@ def _items(spec: Population, stream: Stream, rows: Ints, unique: Keys) -> Keys:
 def _styles(spec: Population, key: Keys) -> Ints:
     if spec.arrivals not in ("human", "event"):
         return np.zeros(key.size, np.int64)
-    return np.where(unit(mix(key, "lower")) < 0.22, LOWER, 0) | np.where(unit(mix(key, "typos")) < 0.2, TYPOS, 0)
+    lower = np.where(unit(mix(key, "lower")) < 0.22, LOWER, 0).astype(np.int64)
+    return np.asarray(lower + np.where(unit(mix(key, "typos")) < 0.2, TYPOS, 0))
 
 
 def _standing(stream: Stream, rows: Ints, spec: Population) -> tuple[pa.Array, pa.Array]:
     """Return system prompts and tool schemas: constant for an account, made once for each."""
     accounts, place = np.unique(rows, return_inverse=True)
     key = stream.people.key[accounts]
-    owner = {"group": stream.people.group[accounts], "population": mix(spec.name, np.zeros_like(accounts))}.get(spec.frame, key)
+    owner = {"group": stream.people.group[accounts], "population": mix(spec.name, np.zeros_like(accounts))}.get(
+        spec.frame, key
+    )
     made = []
     for what, mixture in (("system", spec.system), ("tools", spec.tools)):
         names = pick(mixture, unit(mix(owner if spec.frame == "group" else key, what)))

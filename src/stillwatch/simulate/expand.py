@@ -23,13 +23,13 @@ _ROWS = 8192
 class Tables(NamedTuple):
     """A compiled grammar as arrays; see :func:`stillwatch.simulate.grammar.compile_grammar`.
 
-    ``first``/``count``/``zipf`` by symbol; ``start``/``stop`` by production into ``items`` (value × 16 + flags for
+    ``first``/``alternatives``/``zipf`` by symbol; ``start``/``stop`` by production into ``items`` (value × 16 + flags for
     symbols, −1 − index for literals); ``literal_at`` offsets into ``literals``; ``domains`` maps the base symbol of a
     domain-dependent name to its row of symbols by domain.
     """
 
     first: np.ndarray
-    count: np.ndarray
+    alternatives: np.ndarray
     zipf: np.ndarray
     start: np.ndarray
     stop: np.ndarray
@@ -53,7 +53,8 @@ def _choose(count: int, zipf: int, draw: np.uint64) -> int:
         return 0
     unit = np.float64(draw >> np.uint64(11)) / 9007199254740992.0
     if zipf:
-        return min(count - 1, int(np.exp(unit * np.log(count + 1.0))) - 1)
+        rank = int(np.exp(unit * np.log(count + 1.0))) - 1
+        return rank if rank < count else count - 1
     return int(unit * count)
 
 
@@ -64,7 +65,7 @@ def _emit(t: Tables, literal: int, out: np.ndarray, at: int, style: int, draw: n
     for k in range(size):
         byte = t.literals[begin + k]
         if style & 1 and 65 <= byte <= 90:
-            byte += 32
+            byte += np.uint8(32)
         out[at + k] = byte
     if style & 2 and size > 4 and draw % np.uint64(19) == 0:
         k = at + 1 + np.int64((draw >> np.uint64(32)) % np.uint64(size - 2))
@@ -85,7 +86,7 @@ def _expand_one(t: Tables, root: int, seeds: np.ndarray, shape: np.ndarray, out:
     states[0], states[1] = _mix(seeds[0] + golden), seeds[1]
     depth, at = 0, base
     states[0] += golden
-    chosen = t.first[root] + _choose(t.count[root], t.zipf[root], _mix(states[0]))
+    chosen = t.first[root] + _choose(t.alternatives[root], t.zipf[root], _mix(states[0]))
     position[0], limit[0], mode[0] = t.start[chosen], t.stop[chosen], 0
     while depth >= 0:
         if position[depth] >= limit[depth] or at - base >= MAX_BYTES:
@@ -121,7 +122,7 @@ def _expand_one(t: Tables, root: int, seeds: np.ndarray, shape: np.ndarray, out:
             states[1] = _mix(seeds[1] + np.uint64(symbol) * golden)
             stream = 1
         states[stream] += golden
-        chosen = t.first[symbol] + _choose(t.count[symbol], t.zipf[symbol], _mix(states[stream]))
+        chosen = t.first[symbol] + _choose(t.alternatives[symbol], t.zipf[symbol], _mix(states[stream]))
         depth += 1
         position[depth], limit[depth], repeats[depth] = t.start[chosen], t.stop[chosen], 0
         mode[depth] = stream | (mode[depth - 1] & 2) | (flags & 2)

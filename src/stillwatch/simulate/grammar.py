@@ -53,7 +53,12 @@ def compile_grammar(rules: Mapping[str, list[str] | str], domains: tuple[str, ..
     names = {name.rstrip("~"): number for number, name in enumerate(rules)}
     bases = sorted({name.split(".")[0] for name in names if name.split(".")[-1] in domains})
     literals: dict[bytes, int] = {}
-    first, count, zipf, start, stop, items = [], [], [], [], [], []
+    first: list[int] = []
+    count: list[int] = []
+    zipf: list[int] = []
+    start: list[int] = []
+    stop: list[int] = []
+    items: list[int] = []
     for name, value in rules.items():
         alternatives = value.split(", ") if isinstance(value, str) else value
         first.append(len(start))
@@ -65,11 +70,12 @@ def compile_grammar(rules: Mapping[str, list[str] | str], domains: tuple[str, ..
             stop.append(len(items))
     rows = [[names[f"{base}.{domain}"] for domain in domains] for base in bases]
     sizes = [0, *np.cumsum([len(text) for text in literals]).tolist()]
-    tables = Tables(
-        *(np.array(column, np.int64) for column in (first, count, zipf, start, stop, items, sizes)),
-        np.frombuffer(b"".join(literals) or b"\0", np.uint8),
-        np.array(rows, np.int64).reshape(len(bases), len(domains)),
+    first_, count_, zipf_, start_, stop_, items_, at = (
+        np.array(column, np.int64) for column in (first, count, zipf, start, stop, items, sizes)
     )
+    words = np.frombuffer(b"".join(literals) or b"\0", np.uint8)
+    by_domain = np.array(rows, np.int64).reshape(len(bases), len(domains))
+    tables = Tables(first_, count_, zipf_, start_, stop_, items_, at, words, by_domain)
     return Grammar(tables, names, domains)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stillwatch.simulate.chance import Floats, Ints, Keys, hex_names, mix, pick, pick_index, unit, zipf
+from stillwatch.simulate.chance import Ints, Keys, hex_names, mix, pick, pick_index, unit, zipf
 from stillwatch.simulate.networks import KINDS, addresses, clients, dotted, places
 from stillwatch.simulate.spec import Population, Sharing
 
@@ -49,10 +49,11 @@ class People:
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where accounts connect from: four rows an account (later ones may repeat the first)."""
+    """Where accounts connect from: four rows an account, how many of them it uses, and the key of its program's settings."""
 
     columns: dict[str, Names]
     count: Ints
+    habit: Keys
 
 
 def people(population: Population, count: int, span: Span, seed: int) -> People:
@@ -79,7 +80,9 @@ def people(population: Population, count: int, span: Span, seed: int) -> People:
         group = np.where(behind, mix(seed, population.campaign.behind, number % 3, "group"), group)
     country = pick_index(places().weight, unit(mix(group if population.one_country else key, "country")))
     created = _signups(population, key, group, member, span)
-    closed = np.where(unit(mix(key, "closed")) < 0.004, (span.start + unit(mix(key, "when")) * (span.end - span.start)), -1).astype(np.int64)
+    closed = np.where(
+        unit(mix(key, "closed")) < 0.004, (span.start + unit(mix(key, "when")) * (span.end - span.start)), -1
+    ).astype(np.int64)
     if banned:
         created, closed = _replacements(population, created, closed, original, count, span)
     closed = np.where(closed > created, closed, -1)
@@ -114,7 +117,9 @@ def _sharing(population: Population, what: str) -> Sharing:
     return population.shared.get(what, known.get(what, Sharing()))
 
 
-def _shared_key(population: Population, what: str, key: Keys, group: Keys, member: Ints, behind: NDArray[np.bool_] | None = None) -> tuple[Keys, NDArray[np.bool_]]:
+def _shared_key(
+    population: Population, what: str, key: Keys, group: Keys, member: Ints, behind: NDArray[np.bool_] | None = None
+) -> tuple[Keys, NDArray[np.bool_]]:
     """Return the key each account draws an attribute from, and whether it shares it."""
     sharing = _sharing(population, what)
     inside = unit(mix(key, what, "shares")) < sharing.share
@@ -146,7 +151,9 @@ def _signups(population: Population, key: Keys, group: Keys, member: Ints, span:
     return (span.start + day * DAY_US).astype(np.int64)
 
 
-def _replacements(population: Population, created: Ints, closed: Ints, original: Ints, count: int, span: Span) -> tuple[Ints, Ints]:
+def _replacements(
+    population: Population, created: Ints, closed: Ints, original: Ints, count: int, span: Span
+) -> tuple[Ints, Ints]:
     """Close the banned accounts and open their successors some hours later."""
     assert population.campaign is not None
     created, closed = created.copy(), closed.copy()
@@ -168,7 +175,9 @@ def _active(population: Population, created: Ints, closed: Ints, span: Span) -> 
     return start, end
 
 
-def _columns(population: Population, key: Keys, group: Keys, member: Ints, country: Ints, behind: NDArray[np.bool_]) -> dict[str, Names]:
+def _columns(
+    population: Population, key: Keys, group: Keys, member: Ints, country: Ints, behind: NDArray[np.bool_]
+) -> dict[str, Names]:
     payment, _ = _shared_key(population, "payment", key, group, member, behind)
     email, _ = _shared_key(population, "email", key, group, member)
     device, _ = _shared_key(population, "device", key, group, member)
@@ -177,7 +186,9 @@ def _columns(population: Population, key: Keys, group: Keys, member: Ints, count
     kind = pick(population.payment, unit(mix(payment, "kind")))
     paid = kind != None  # noqa: E711 - elementwise
     card = np.isin(kind.astype(str), ["card", "virtual_card", "prepaid"])
-    billing = np.where(unit(mix(payment, "abroad")) < 0.94, country, pick_index(places().weight, unit(mix(payment, "billing"))))
+    billing = np.where(
+        unit(mix(payment, "abroad")) < 0.94, country, pick_index(places().weight, unit(mix(payment, "billing")))
+    )
     plan = pick(population.plan, unit(mix(key, "plan")))
     domain = _domains(population, key, email)
     declared = unit(mix(group, "declared")) < population.declared
@@ -186,18 +197,35 @@ def _columns(population: Population, key: Keys, group: Keys, member: Ints, count
         "account_id": np.array([f"acct_{name}" for name in hex_names(mix(key, "id"))], object),
         "org_id": _where(declared, [f"org_{name[:12]}" for name in hex_names(mix(group, "org"))]),
         "plan": plan,
-        "programme": np.where(pick(population.programme, unit(mix(key, "programme"))) == None, "none", pick(population.programme, unit(mix(key, "programme")))),  # noqa: E711
+        "programme": np.where(
+            pick(population.programme, unit(mix(key, "programme"))) == None,
+            "none",
+            pick(population.programme, unit(mix(key, "programme"))),
+        ),
         "reseller_id": reseller if population.reseller else np.full(key.size, None, object),
         "verification": np.where(verification == None, "none", verification),  # noqa: E711
         "email_domain": domain,
-        "email": _where(domain != None, [f"{name}@{where}" for name, where in zip(hex_names(mix(key, "mail")), domain, strict=True)]),  # noqa: E711
+        "email": _where(
+            domain != None, [f"{name}@{where}" for name, where in zip(hex_names(mix(key, "mail")), domain, strict=True)]
+        ),
         "phone": _where(verification == "phone", [f"+999{name[:10]}" for name in hex_names(mix(phone, "phone"))]),
         "payment": _where(paid, [f"pay_{name}" for name in hex_names(mix(payment, "instrument"))]),
-        "payment_bin": _where(card, [f"9{100 + 30 * v + z:05d}" for v, z in zip((kind != "card").astype(int).tolist(), zipf(30, unit(mix(payment, "bin"))).tolist(), strict=True)]),
+        "payment_bin": _where(
+            card,
+            [
+                f"9{100 + 30 * v + z:05d}"
+                for v, z in zip(
+                    (kind != "card").astype(int).tolist(), zipf(30, unit(mix(payment, "bin"))).tolist(), strict=True
+                )
+            ],
+        ),
         "payment_kind": np.where(paid, kind, "none"),
         "billing_country": _where(paid, places().code[billing]),
         "device": _where(unit(mix(key, "seen")) < 0.8, [f"dev_{name}" for name in hex_names(mix(device, "device"))]),
-        "referral": _where(unit(mix(key, "referred")) < population.referral, [f"ref-{name[:6]}" for name in hex_names(mix(group, "code"))]),
+        "referral": _where(
+            unit(mix(key, "referred")) < population.referral,
+            [f"ref-{name[:6]}" for name in hex_names(mix(group, "code"))],
+        ),
     }
 
 
@@ -225,10 +253,14 @@ def _domains(population: Population, key: Keys, email: Keys) -> Names:
     return found
 
 
-def _endpoints(population: Population, key: Keys, group: Keys, member: Ints, country: Ints, behind: NDArray[np.bool_]) -> Endpoints:
+def _endpoints(
+    population: Population, key: Keys, group: Keys, member: Ints, country: Ints, behind: NDArray[np.bool_]
+) -> Endpoints:
     """Return four endpoints an account: the first two from the shared network when there is one."""
     net, inside = _shared_key(population, "network", key, group, member, behind)
-    client, together = _shared_key(population, "client", key, np.full_like(group, mix(population.name)) if population.campaign else group, member)
+    client, together = _shared_key(
+        population, "client", key, np.full_like(group, mix(population.name)) if population.campaign else group, member
+    )
     weights = dict(population.network)
     if population.campaign:
         weights = {"hosting": 1 - population.campaign.residential, "residential": population.campaign.residential}
@@ -253,8 +285,14 @@ def _endpoints(population: Population, key: Keys, group: Keys, member: Ints, cou
         "tls_fingerprint": np.array(hello, object), "client_fingerprint": np.array(order, object), "surface": surface,
     }  # fmt: skip
     _forget(columns, own)
-    count = np.minimum(1 + np.random.default_rng(int(mix(key, "points")[0]) if key.size else 0).poisson(max(0.0, population.endpoints - 1), key.size), 4)
-    return Endpoints(columns, count)
+    count = np.minimum(
+        1
+        + np.random.default_rng(int(mix(key, "points")[0]) if key.size else 0).poisson(
+            max(0.0, population.endpoints - 1), key.size
+        ),
+        4,
+    )
+    return Endpoints(columns, count, ckey[::4])
 
 
 def _kind_numbers(names: Names) -> Ints:

@@ -63,11 +63,19 @@ def addresses(kind: Ints, country: Ints, net: Keys, host: Keys) -> tuple[Ints, I
     local = country * systems + rank
     for where, count in _WORLDWIDE.items():
         local = np.where(kind == where, zipf_by(np.full(kind.size, count), unit(mix(net, "system"))), local)
-    span = np.where(kind == 5, 512, np.where(kind == 4, 256, np.where(kind == 3, 1024, np.where(kind == 2, 3072, np.where(kind == 1, 16384, 65536)))))
+    span = np.where(
+        kind == 5,
+        512,
+        np.where(
+            kind == 4, 256, np.where(kind == 3, 1024, np.where(kind == 2, 3072, np.where(kind == 1, 16384, 65536)))
+        ),
+    )
     block = unit(mix(net, "block"))
     block = np.where((kind == 1) | (kind == 4), np.square(block), block)  # carriers and privacy exits crowd a few
     subnet = (local * _BLOCKS[kind] + (block * _BLOCKS[kind]).astype(np.int64)) % span
-    return _FIRST_ASN + kind * 1000 + local, _BASE[kind] + subnet * 256 + 1 + (mix(host, "host") % np.uint64(254)).astype(np.int64)
+    return _FIRST_ASN + kind * 1000 + local, _BASE[kind] + subnet * 256 + 1 + (
+        mix(host, "host") % np.uint64(254)
+    ).astype(np.int64)
 
 
 def zipf_by(counts: Ints, draws: NDArray[np.float64]) -> Ints:
@@ -76,7 +84,7 @@ def zipf_by(counts: Ints, draws: NDArray[np.float64]) -> Ints:
     >>> zipf_by(np.array([1, 5]), np.array([0.9, 0.0])).tolist()
     [0, 0]
     """
-    return np.minimum(np.exp(draws * np.log(counts + 1.0)).astype(np.int64) - 1, counts - 1)
+    return np.asarray(np.minimum(np.exp(draws * np.log(counts + 1.0)).astype(np.int64) - 1, counts - 1))
 
 
 def dotted(numbers: Ints) -> list[str]:
@@ -90,8 +98,20 @@ def dotted(numbers: Ints) -> list[str]:
 
 _RUNTIMES = ("python-httpx/0.2{} llm-sdk-python/1.{}", "llm-sdk-node/4.{} undici/{}", "python-requests/2.3{} {}", "okhttp/4.{} llm-sdk-java/0.{}", "Go-http-client/{}.1 llm-go/0.{}",
              "axios/1.{} node/{}", "aiohttp/3.{} llm-sdk-python/1.{}", "curl/8.{}.{}", "llm-sdk-rust/0.{}.{}", "langbridge/0.{} python/3.{}")  # fmt: skip
-_OWN = {"pathfinder": "pathfinder-cli/1.{} node/2{}", "rowboat": "rowboat/0.{} python/3.1{}", "harbour": "harbour-web/2.{}.{}", "benchrun": "benchrun/0.{} python/3.1{}"}
-_SYSTEMS_UA = ("Windows NT 10.0; Win64; x64", "Macintosh; Intel Mac OS X 10_15_7", "X11; Linux x86_64", "Windows NT 11.0; Win64; x64", "iPhone; CPU iPhone OS 19_{} like Mac OS X", "Linux; Android 1{}; K")
+_OWN = {
+    "pathfinder": "pathfinder-cli/1.{} node/2{}",
+    "rowboat": "rowboat/0.{} python/3.1{}",
+    "harbour": "harbour-web/2.{}.{}",
+    "benchrun": "benchrun/0.{} python/3.1{}",
+}
+_SYSTEMS_UA = (
+    "Windows NT 10.0; Win64; x64",
+    "Macintosh; Intel Mac OS X 10_15_7",
+    "X11; Linux x86_64",
+    "Windows NT 11.0; Win64; x64",
+    "iPhone; CPU iPhone OS 19_{} like Mac OS X",
+    "Linux; Android 1{}; K",
+)
 
 
 def clients(kind: NDArray[np.object_], key: Keys, own: str) -> tuple[list[str], list[str], list[str]]:
@@ -106,7 +126,11 @@ def clients(kind: NDArray[np.object_], key: Keys, own: str) -> tuple[list[str], 
     """
     family = zipf(len(_RUNTIMES), unit(mix(key, "family"))).tolist()
     major, minor = zipf(9, unit(mix(key, "major"))).tolist(), zipf(7, unit(mix(key, "minor"))).tolist()
-    variant = np.where(mix(key, "rare") % np.uint64(10) == 0, mix(key, "build") % np.uint64(4096), zipf(8, unit(mix(key, "build"))).astype(np.uint64)).tolist()
+    variant = np.where(
+        mix(key, "rare") % np.uint64(10) == 0,
+        mix(key, "build") % np.uint64(4096),
+        zipf(8, unit(mix(key, "build"))).astype(np.uint64),
+    ).tolist()
     agents, hello, order = [], [], []
     for row, what in enumerate(kind.tolist()):
         f, a, b = family[row], major[row], minor[row]

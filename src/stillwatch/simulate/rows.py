@@ -7,26 +7,32 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stillwatch.simulate.arrivals import Draw, Stream, draw_day
-from stillwatch.simulate.chance import Floats, Ints, Keys, hex_names, mix, pick, unit
+from stillwatch.simulate.chance import Floats, Ints, Keys, hex_names, mix, pick, pick_index, unit
 from stillwatch.simulate.content import Texts, write
+from stillwatch.simulate.corpus import Corpus
 from stillwatch.simulate.identity import HOUR_US, Names
 from stillwatch.simulate.spec import World
 
-RAW_NAMES = ("ip",)
+_LIMITS = np.array([40, 6, 14, 4, 10, 16, 8, 2], float)  # how many programs set which limit; most set none
+_WARMTH = np.array([45, 14, 8, 5, 4, 12, 2, 10], float)
 
 
-def day_rows(stream: Stream, world: World, launches: dict[str, int], day_us: int, seed: int) -> pa.Table | None:
+def day_rows(
+    stream: Stream, world: World, launches: dict[str, int], day_us: int, seed: int, corpus: Corpus | None = None
+) -> pa.Table | None:
     """Return the exchanges of a stream on one day, identifiers raw, with ``is_campaign``; None when there are none."""
     draw = draw_day(stream, day_us, list(launches.values()), seed)
     if not draw.ts.size:
         return None
-    texts = write(stream, draw, day_us, seed)
+    texts = write(stream, draw, day_us, seed, corpus)
     row = mix(seed, stream.people.key[stream.accounts[draw.account]], draw.ts, np.arange(draw.ts.size), "exchange")
     columns: dict[str, object] = {"ts": pa.array(draw.ts, pa.timestamp("us", tz="UTC"))}
-    columns |= _ids(stream, draw, row) | _where_from(stream, draw, row)
+    found = _where_from(stream, draw, row)
+    columns |= _ids(stream, draw, row) | found
     columns["model"] = pa.array(_models(stream, draw, row, world, launches), pa.string())
     columns |= {"prompt_text": texts.prompt, "system_text": texts.system, "tools_json": texts.tools}
-    columns |= _answers(texts, draw, row)
+    settings, limit = _settings(stream, draw, row, pc.equal(found["surface"], "web"))
+    columns |= settings | _answers(texts, draw, row, limit)
     columns["is_campaign"] = pa.array(np.full(draw.ts.size, stream.campaign))
     return pa.table(columns)
 
@@ -90,22 +96,45 @@ def _models(stream: Stream, draw: Draw, row: Keys, world: World, launches: dict[
     return np.asarray(models)
 
 
-def _answers(texts: Texts, draw: Draw, row: Keys) -> dict[str, pa.Array]:
+def _settings(stream: Stream, draw: Draw, row: Keys, web: pa.Array) -> tuple[dict[str, pa.Array], Ints]:
+    """Return request settings, which are a program's habit, and the output limit (0: none)."""
+    rows = stream.accounts[draw.account]
+    usual = unit(mix(row, "unusual")) > 0.06
+    habit = np.where(usual, stream.people.endpoints.habit[rows], row)
+    page = web.to_numpy(zero_copy_only=False)
+    limit = np.array([0, 512, 1024, 2000, 2048, 4096, 8192, 16000])[pick_index(_LIMITS, unit(mix(habit, "limit")))]
+    limit = np.where(page, 0, limit)
+    warm = np.array([np.nan, 0.0, 0.2, 0.3, 0.5, 0.7, 0.8, 1.0])[pick_index(_WARMTH, unit(mix(habit, "temperature")))]
+    warm = np.where(page, np.nan, warm)
+    return {
+        "max_tokens": pa.array(limit, pa.int64(), mask=limit == 0),
+        "temperature": pa.array(warm, pa.float64(), mask=np.isnan(warm)),
+        "n_choices": pa.array(np.where(unit(mix(habit, "n")) < 0.01, 2, 1), pa.int64(), mask=page),
+        "logprobs_requested": pa.array(unit(mix(habit, "logprobs")) < 0.01, mask=page),
+    }, limit
+
+
+def _answers(texts: Texts, draw: Draw, row: Keys, limit: Ints) -> dict[str, pa.Array]:
     """Return status, tokens, latency and how the answer ended."""
-    size = sum(pc.fill_null(pc.binary_length(part), 0).to_numpy(zero_copy_only=False) for part in (texts.prompt, texts.system, texts.tools))
+    size = sum(
+        pc.fill_null(pc.binary_length(part), 0).to_numpy(zero_copy_only=False)
+        for part in (texts.prompt, texts.system, texts.tools)
+    )
     before = draw.turn * (350 + 250 * unit(mix(row, "history")))
     image = np.where(texts.image, 1100, 0)
     status = np.array([200, 429, 500, 400])[np.searchsorted([0.975, 0.99, 0.994], unit(mix(row, "status")))]
     good = status == 200
     refused = good & (unit(mix(row, "refused")) < texts.refused)
     output = np.exp(np.log(texts.output_median) + 0.8 * _normal(row)).astype(np.int64) + 1
-    limit = np.array([0, 1024, 2048, 4096, 8192])[(mix(row, "limit") % np.uint64(16) % np.uint64(5)).astype(np.int64)]
     output = np.where(refused, 30 + output % 60, np.where(limit > 0, np.minimum(output, limit), output))
     stop = np.where(refused, "refusal", np.where((limit > 0) & (output >= limit), "length", "stop"))
-    stop = np.where(texts.tools.is_valid().to_numpy(zero_copy_only=False) & (stop == "stop") & (unit(mix(row, "tool")) < 0.6), "tool_calls", stop)
+    stop = np.where(
+        texts.tools.is_valid().to_numpy(zero_copy_only=False) & (stop == "stop") & (unit(mix(row, "tool")) < 0.6),
+        "tool_calls",
+        stop,
+    )
     latency = 250 + 11.0 * output * np.exp(0.35 * _normal(mix(row, "slow")))
     thinks = unit(mix(row, "thinks")) < 0.25
-    warm = unit(mix(row, "temperature"))
     modalities = [["text", "image"] if seen else ["text"] for seen in texts.image.tolist()]
     return {
         "status": pa.array(status, pa.int64()),
@@ -113,10 +142,6 @@ def _answers(texts: Texts, draw: Draw, row: Keys) -> dict[str, pa.Array]:
         "output_tokens": pa.array(output, mask=~good),
         "reasoning_tokens": pa.array((output * 0.4).astype(np.int64), mask=~(good & thinks)),
         "cached_tokens": pa.array((before * 0.8).astype(np.int64), mask=~(good & (draw.turn > 0))),
-        "max_tokens": pa.array(limit, pa.int64(), mask=limit == 0),
-        "temperature": pa.array(np.round(np.where(warm < 0.2, 0.0, warm), 1), mask=(warm > 0.7)),
-        "n_choices": pa.array(np.ones(row.size, np.int64)),
-        "logprobs_requested": pa.array(unit(mix(row, "logprobs")) < 0.01),
         "modalities": pa.array(modalities, pa.list_(pa.string())),
         "stop_reason": _masked(stop.tolist(), good),
         "refused": pa.array(refused, mask=~good),
@@ -135,6 +160,3 @@ def epoch_us(day: str, ahead_days: float = 0.0) -> int:
     86400000000
     """
     return int(np.datetime64(day, "us").astype(np.int64)) + round(ahead_days * 86_400_000_000)
-
-
-Numbers = Ints

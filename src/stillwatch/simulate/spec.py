@@ -120,7 +120,11 @@ def worlds() -> dict[str, str]:
     ['small', 'small-null', 'tiny', 'tiny-null']
     """
     folder = resources.files("stillwatch.simulate").joinpath("worlds")
-    found = {f.name.removesuffix(".toml"): tomllib.loads(f.read_text("utf-8")) for f in folder.iterdir() if f.name.endswith(".toml")}
+    found = {
+        f.name.removesuffix(".toml"): tomllib.loads(f.read_text("utf-8"))
+        for f in folder.iterdir()
+        if f.name.endswith(".toml")
+    }
     return {name: str(content["about"]) for name, content in sorted(found.items())}
 
 
@@ -230,7 +234,7 @@ class _Source:
         bare = [line.split("=")[0].strip().strip("\"'[] ") for line in lines]
         hits = [number for number, found in enumerate(bare, 1) if key and found.split(".")[-1] == key]
         inline = [number for number, line in enumerate(lines, 1) if key and key in line]
-        return ConfigError(message, path=self.place, line=(hits or inline or [None])[0])
+        return ConfigError(message, path=self.place, line=next(iter(hits or inline), None))
 
     def known(self, content: Mapping[str, Any], keys: set[str]) -> None:
         """Raise on the first key that is not in ``keys``."""
@@ -266,8 +270,9 @@ class _Source:
         self.known(content, set(fields))
         for key, value in content.items():
             self.check(key, value, fields[key])
-        missing = [f.name for f in dataclasses.fields(kind) if f.name not in content and f.default is dataclasses.MISSING
-                   and f.default_factory is dataclasses.MISSING]  # fmt: skip
+        unset = dataclasses.MISSING
+        needed = [f.name for f in dataclasses.fields(kind) if f.default is unset and f.default_factory is unset]
+        missing = [name for name in needed if name not in content]
         if missing:
             raise self.error(f"{missing[0]!r} is missing")
         return kind(**content)

@@ -5,18 +5,16 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from stillwatch.simulate.arrivals import Stream, rates
-from stillwatch.simulate.chance import mix
+from stillwatch.simulate.corpus import Corpus
 from stillwatch.simulate.identity import DAY_US, People, Span, people
 from stillwatch.simulate.rows import day_rows, epoch_us
 from stillwatch.simulate.spec import World
-from stillwatch.tables import EXCHANGES, DatasetWriter
-from stillwatch.tables.schema import ACCOUNTS, LABELS_ACCOUNTS, LABELS_EXCHANGES, LAUNCHES, TIMESTAMP
+from stillwatch.tables.schema import ACCOUNTS, LAUNCHES, TIMESTAMP
 from stillwatch.types import Progress, silent
 
 _KEY = b"stillwatch simulated worlds: no secret"
@@ -32,24 +30,14 @@ class Made:
     crowds: list[People]
     streams: list[Stream]
     launches: dict[str, int]
+    corpus: Corpus | None = None
 
     def days(self) -> list[int]:
         """Return the first microsecond of each day."""
         return list(range(self.span.start, self.span.end, DAY_US))
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What was simulated: accounts and exchanges by population."""
-
-    world: str
-    seed: int
-    accounts: dict[str, int]
-    exchanges: dict[str, int]
-    campaign_exchanges: dict[str, int]
-
-
-def make_world(world: World, *, seed: int = 0) -> Made:
+def make_world(world: World, *, seed: int = 0, corpus: Corpus | None = None) -> Made:
     """Return a world's people and streams; nothing is written yet.
 
     >>> from stillwatch.simulate.spec import load_world
@@ -64,7 +52,9 @@ def make_world(world: World, *, seed: int = 0) -> Made:
         crowd = people(population, count, span, seed)
         crowds.append(crowd)
         streams.append(Stream(crowd, np.arange(crowd.size), rates(crowd), crowd))
-    covers = {population.name: (population, crowd) for (population, _), crowd in zip(world.populations, crowds, strict=True)}
+    covers = {
+        population.name: (population, crowd) for (population, _), crowd in zip(world.populations, crowds, strict=True)
+    }
     for population, count in world.campaigns:
         crowd = people(population, count, span, seed)
         crowds.append(crowd)
@@ -75,16 +65,16 @@ def make_world(world: World, *, seed: int = 0) -> Made:
             cover = covers[knobs.cover_population][1]
             streams.append(Stream(crowd, everyone, rates(crowd) * knobs.cover / (1 - knobs.cover), cover))
     launches = {model: epoch_us(world.start, float(day)) for model, day in world.launches.items()}
-    return Made(world, seed, span, crowds, streams, launches)
+    return Made(world, seed, span, crowds, streams, launches, corpus)
 
 
-def exchanges(made: Made, progress: Progress = silent) -> Iterator[pa.Table]:
-    """Yield one table a day, ordered by time, identifiers raw, with the columns ``population`` and ``campaign_id`` (truth)."""
+def exchange_tables(made: Made, progress: Progress = silent) -> Iterator[pa.Table]:
+    """Yield a table a day, ordered by time, identifiers raw, with the truth in ``population`` and ``campaign_id``."""
     days = made.days()
     for number, day in enumerate(days):
         parts = []
         for stream in made.streams:
-            table = day_rows(stream, made.world, made.launches, day, made.seed)
+            table = day_rows(stream, made.world, made.launches, day, made.seed, made.corpus)
             if table is not None:
                 name = stream.people.population.name
                 truth = pa.array([name if stream.campaign else None] * table.num_rows, pa.string())
@@ -95,7 +85,7 @@ def exchanges(made: Made, progress: Progress = silent) -> Iterator[pa.Table]:
             yield pa.concat_tables(parts).sort_by([("ts", "ascending"), ("exchange_id", "ascending")]).combine_chunks()
 
 
-def accounts(made: Made) -> pa.Table:
+def account_table(made: Made) -> pa.Table:
     """Return all accounts in an order that tells nothing, identifiers raw, with ``population`` and ``campaign_id``."""
     parts = []
     for crowd in made.crowds:
@@ -110,13 +100,25 @@ def accounts(made: Made) -> pa.Table:
 
 
 def _label(crowd: People) -> str:
-    return "campaign" if crowd.population.campaign else crowd.population.name.split("_")[0] if crowd.population.name.startswith("framework") else crowd.population.name
+    return (
+        "campaign"
+        if crowd.population.campaign
+        else crowd.population.name.split("_")[0]
+        if crowd.population.name.startswith("framework")
+        else crowd.population.name
+    )
 
 
 def launch_table(made: Made) -> pa.Table:
     """Return the launches table."""
     models = list(made.launches)
-    return pa.table({"model": pa.array(models, pa.string()), "released_at": pa.array([made.launches[m] for m in models], TIMESTAMP)}, schema=LAUNCHES)
+    return pa.table(
+        {
+            "model": pa.array(models, pa.string()),
+            "released_at": pa.array([made.launches[m] for m in models], TIMESTAMP),
+        },
+        schema=LAUNCHES,
+    )
 
 
 def keyed(column: pa.ChunkedArray | pa.Array) -> pa.Array:
@@ -125,48 +127,25 @@ def keyed(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     >>> keyed(pa.array(["10.0.0.1", None])).to_pylist()[0][:17]
     'hmac-sha256:demo:'
     """
-    coded = pa.chunked_array([column] if isinstance(column, pa.Array) else column.chunks, pa.string()).combine_chunks().dictionary_encode()
-    values = [f"hmac-sha256:demo:{hmac.digest(_KEY, value.encode(), 'sha256').hex()}" for value in coded.dictionary.to_pylist()]
+    coded = (
+        pa.chunked_array([column] if isinstance(column, pa.Array) else column.chunks, pa.string())
+        .combine_chunks()
+        .dictionary_encode()
+    )
+    values = [
+        f"hmac-sha256:demo:{hmac.digest(_KEY, value.encode(), 'sha256').hex()}"
+        for value in coded.dictionary.to_pylist()
+    ]
     return pa.array(values, pa.string()).take(coded.indices)
 
 
 def canonical_accounts(table: pa.Table) -> pa.Table:
     """Return raw accounts as the canonical table: identifiers hashed, truth left out."""
-    for raw, name in (("email", "email_hash"), ("phone", "phone_hash"), ("payment", "payment_hash"), ("device", "device_hash")):
+    for raw, name in (
+        ("email", "email_hash"),
+        ("phone", "phone_hash"),
+        ("payment", "payment_hash"),
+        ("device", "device_hash"),
+    ):
         table = table.append_column(name, keyed(table.column(raw)))
     return table.select([name for name in ACCOUNTS.names if name in table.column_names])
-
-
-def simulate(world: World, out: str | Path, *, seed: int = 0, progress: Progress = silent) -> Summary:
-    """Write a world as a dataset with its truth; memory holds one day at a time. Same world and seed: same bytes.
-
-    Raises :class:`stillwatch.errors.DatasetError` when the folder is being written by another run.
-    """
-    made = make_world(world, seed=seed)
-    counts: dict[str, int] = {}
-    ours: dict[str, int] = {}
-    truth = []
-    with DatasetWriter(out) as writer:
-        for table in exchanges(made, progress):
-            truth.append(pa.table({"exchange_id": table.column("exchange_id"), "campaign_id": table.column("campaign_id")}, schema=LABELS_EXCHANGES))
-            _count(counts, table.column("population"))
-            _count(ours, table.column("campaign_id"))
-            table = table.set_column(table.column_names.index("ip"), "ip", keyed(table.column("ip")))
-            writer.add_exchanges(table.select([name for name in EXCHANGES.names if name in table.column_names]))
-        people_table = accounts(made)
-        writer.set_accounts(canonical_accounts(people_table))
-        writer.set_launches(launch_table(made))
-        writer.set_labels(people_table.select(LABELS_ACCOUNTS.names), pa.concat_tables(truth) if truth else LABELS_EXCHANGES.empty_table())
-        writer.commit()
-    totals: dict[str, int] = {}
-    _count(totals, people_table.column("population"))
-    return Summary(world.name, seed, totals, counts, ours)
-
-
-def _count(counts: dict[str, int], column: pa.ChunkedArray) -> None:
-    for entry in column.value_counts().to_pylist():
-        if entry["values"] is not None:
-            counts[entry["values"]] = counts.get(entry["values"], 0) + entry["counts"]
-
-
-__all__ = ["Made", "Summary", "accounts", "canonical_accounts", "exchanges", "keyed", "launch_table", "make_world", "mix", "simulate"]

@@ -1,0 +1,199 @@
+"""Write a world: as a dataset of canonical tables, or as the logs of other software with the truth beside them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stillwatch.errors import ConfigError, DatasetError
+from stillwatch.simulate.corpus import Corpus
+from stillwatch.simulate.rawlogs import FORMATS, lines
+from stillwatch.simulate.spec import World
+from stillwatch.simulate.world import (
+    Made,
+    account_table,
+    canonical_accounts,
+    exchange_tables,
+    keyed,
+    launch_table,
+    make_world,
+)
+from stillwatch.tables import ACCOUNTS, EXCHANGES, LABELS_ACCOUNTS, LABELS_EXCHANGES, DatasetWriter
+from stillwatch.types import Progress, silent
+
+_PARTS = ("exchanges", "labels", "logs", "accounts.parquet", "launches.parquet", "accounts.ndjson", "launches.ndjson")
+
+
+@dataclass
+class Summary:
+    """What was simulated: accounts and exchanges by population, and exchanges by campaign."""
+
+    world: str
+    seed: int
+    accounts: dict[str, int] = field(default_factory=dict)
+    exchanges: dict[str, int] = field(default_factory=dict)
+    campaign_exchanges: dict[str, int] = field(default_factory=dict)
+
+    def add(self, table: pa.Table) -> None:
+        """Count a day's exchanges."""
+        _count(self.exchanges, table.column("population"))
+        _count(self.campaign_exchanges, table.column("campaign_id"))
+
+
+def _count(counts: dict[str, int], column: pa.ChunkedArray) -> None:
+    for entry in column.value_counts().to_pylist():
+        if entry["values"] is not None:
+            counts[entry["values"]] = counts.get(entry["values"], 0) + entry["counts"]
+
+
+def prepare(out: str | Path, *, replace: bool) -> Path:
+    """Return the folder, cleared of an earlier world when ``replace``; otherwise a world in it is an error.
+
+    Raises :class:`DatasetError`: two worlds in one folder would be neither.
+
+    >>> prepare("/nowhere/at/all", replace=False).name
+    'all'
+    """
+    folder = Path(out)
+    there = [folder / part for part in _PARTS if (folder / part).exists()]
+    if there and not replace:
+        raise DatasetError(f"{folder} holds data already ({there[0].name}); choose another folder or give --replace")
+    for part in there:
+        if part.is_dir():
+            shutil.rmtree(part)
+        else:
+            part.unlink()
+    return folder
+
+
+def simulate(
+    world: World,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    corpus: Corpus | None = None,
+    replace: bool = False,
+    progress: Progress = silent,
+) -> Summary:
+    """Write a world as a dataset with its truth; memory holds one day at a time. Same world and seed: same bytes.
+
+    Raises :class:`DatasetError` when the folder holds data (unless ``replace``) or is being written by another run.
+
+    >>> import tempfile
+    >>> from stillwatch.simulate.spec import load_world
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     summary = simulate(load_world("tiny", scale=0.05, settings=["world.days=2"]), folder, seed=1)
+    >>> summary.world, sum(summary.exchanges.values()) > 50
+    ('tiny', True)
+    """
+    made = make_world(world, seed=seed, corpus=corpus)
+    summary = Summary(world.name, seed)
+    truth = []
+    folder = prepare(out, replace=replace)
+    with DatasetWriter(folder) as writer:
+        for table in exchange_tables(made, progress):
+            summary.add(table)
+            truth.append(table.select(LABELS_EXCHANGES.names))
+            table = table.set_column(table.column_names.index("ip"), "ip", keyed(table.column("ip")))
+            writer.add_exchanges(table.select([name for name in EXCHANGES.names if name in table.column_names]))
+        people = account_table(made)
+        _count(summary.accounts, people.column("population"))
+        writer.set_accounts(canonical_accounts(people))
+        writer.set_launches(launch_table(made))
+        writer.set_labels(people.select(LABELS_ACCOUNTS.names), _joined(truth))
+        writer.commit()
+    return summary
+
+
+def _joined(truth: list[pa.Table]) -> pa.Table:
+    if not truth:
+        return LABELS_EXCHANGES.empty_table()
+    return pa.concat_tables(truth).sort_by("exchange_id")
+
+
+def simulate_logs(
+    world: World,
+    out: str | Path,
+    form: str,
+    *,
+    seed: int = 0,
+    corpus: Corpus | None = None,
+    replace: bool = False,
+    progress: Progress = silent,
+) -> Summary:
+    """Write the same world as raw logs: ``logs/``, ``accounts.ndjson``, ``launches.ndjson`` and ``labels/``.
+
+    ``form`` is one of litellm, otel, openai, anthropic, ndjson, csv; identifiers are raw. Raises :class:`ConfigError`
+    for another form, :class:`DatasetError` as :func:`simulate` does.
+
+    >>> simulate_logs(None, "x", "morse")
+    Traceback (most recent call last):
+    stillwatch.errors.ConfigError: --as morse: known are litellm, otel, openai, anthropic, ndjson, csv
+    """
+    if form not in FORMATS:
+        raise ConfigError(f"--as {form}: known are {', '.join(FORMATS)}")
+    made = make_world(world, seed=seed, corpus=corpus)
+    summary = Summary(world.name, seed)
+    folder = prepare(out, replace=replace)
+    (folder / "logs").mkdir(parents=True)
+    (folder / "labels").mkdir()
+    truth = []
+    for table in exchange_tables(made, progress):
+        summary.add(table)
+        truth.append(table.select(LABELS_EXCHANGES.names))
+        _write_log(table, folder / "logs", form)
+    people = account_table(made)
+    _count(summary.accounts, people.column("population"))
+    _write_people(made, people, folder)
+    pq.write_table(people.select(LABELS_ACCOUNTS.names).cast(LABELS_ACCOUNTS), folder / "labels" / "accounts.parquet")
+    pq.write_table(_joined(truth).cast(LABELS_EXCHANGES), folder / "labels" / "exchanges.parquet")
+    return summary
+
+
+def _write_log(table: pa.Table, folder: Path, form: str) -> None:
+    day = str(table.column("ts")[0].as_py())[:10]
+    names = [name for name in EXCHANGES.names if name in table.column_names]
+    table = table.select([name for name in names if name != "ip_prefix"])
+    whole = table.column("ts").cast(pa.int64())
+    if form == "csv":
+        stamps = table.column("ts").cast(pa.timestamp("us")).cast(pa.string())
+        rows: Iterable[dict[str, Any]] = table.set_column(names.index("ts"), "ts", stamps).to_pylist()
+        with (folder / f"{day}.csv").open("w", encoding="utf-8", newline="") as handle:
+            writer = csv.DictWriter(handle, [name for name in table.column_names], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(_flat(row) for row in rows)
+        return
+    rows = table.set_column(names.index("ts"), "ts", whole).to_pylist()
+    with (folder / f"{day}.jsonl").open("w", encoding="utf-8") as handle:
+        if form == "ndjson":
+            rows = [{**row, "ts": row["ts"] / 1e6} for row in rows]
+        handle.writelines(lines(list(rows), form))
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    row = {**row, "ts": row["ts"] + "Z"}
+    return {
+        name: json.dumps(value) if isinstance(value, list) else str(value).lower() if isinstance(value, bool) else value
+        for name, value in row.items()
+    }
+
+
+def _write_people(made: Made, people: pa.Table, folder: Path) -> None:
+    names = [name for name in (*ACCOUNTS.names, "email", "phone", "payment", "device") if name in people.column_names]
+    for name, table in (("accounts", people.select(names)), ("launches", launch_table(made))):
+        with (folder / f"{name}.ndjson").open("w", encoding="utf-8") as handle:
+            for row in table.to_pylist():
+                full = {key: _instant(value) for key, value in row.items() if value is not None}
+                handle.write(json.dumps(full, ensure_ascii=False) + "\n")
+
+
+def _instant(value: Any) -> Any:
+    return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else value

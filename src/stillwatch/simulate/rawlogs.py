@@ -1,0 +1,233 @@
+"""The same world as other software logs it: LiteLLM, OpenTelemetry, OpenAI and Anthropic JSON Lines, NDJSON, CSV.
+
+The field names are the documented ones of each format (docs/simulate.md); identifiers are raw, as a log has them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def litellm_record(row: Row) -> Row:
+    """Return a ``StandardLoggingPayload``; what the proxy cannot know comes as custom headers of the front door.
+
+    >>> litellm_record({"exchange_id": "e", "account_id": "a", "ts": 1_500_000, "model": "m"})["startTime"]
+    1.5
+    """
+    start, took = row["ts"] / 1e6, (row.get("latency_ms") or 0) / 1e3
+    headers = {
+        "x-ja4": row.get("tls_fingerprint"), "x-asn": _text(row.get("asn")), "x-country": row.get("country"),
+        "x-network-kind": row.get("network_kind"), "x-client-fingerprint": row.get("client_fingerprint"), "x-surface": row.get("surface"),
+    }  # fmt: skip
+    good = row.get("status") == 200
+    return _full({
+        "id": row["exchange_id"], "trace_id": row.get("session_id") or row["exchange_id"], "session_id": row.get("session_id"), "call_type": "acompletion",
+        "status": "success" if good else "failure", "error_information": None if good else {"error_code": _text(row.get("status"))},
+        "model": row["model"], "model_group": row["model"], "startTime": start, "endTime": start + took, "response_time": took if row.get("latency_ms") else None,
+        "prompt_tokens": row.get("input_tokens"), "completion_tokens": row.get("output_tokens"), "end_user": row.get("end_user_id"),
+        "requester_ip_address": row.get("ip"), "user_agent": row.get("user_agent"), "messages": _messages(row), "response": _completion(row) if good else None,
+        "model_parameters": _full({"temperature": row.get("temperature"), "max_tokens": row.get("max_tokens"), "n": row.get("n_choices"), "logprobs": row.get("logprobs_requested"), "tools": _tools(row)}),
+        "metadata": _full({
+            "user_api_key_user_id": row["account_id"], "user_api_key_hash": row.get("api_key_id"), "user_api_key_end_user_id": row.get("end_user_id"),
+            "user_api_key_request_route": row.get("endpoint"), "requester_ip_address": row.get("ip"), "user_agent": row.get("user_agent"), "requester_custom_headers": _full(headers),
+        }),
+    })  # fmt: skip
+
+
+def openai_record(row: Row) -> Row:
+    """Return an envelope with a Chat Completions request and response.
+
+    >>> openai_record({"exchange_id": "e", "account_id": "a", "ts": 0, "model": "m"})["request"]["model"]
+    'm'
+    """
+    request = {
+        "model": row["model"], "messages": _messages(row), "tools": _tools(row), "temperature": row.get("temperature"), "max_completion_tokens": row.get("max_tokens"),
+        "n": row.get("n_choices"), "logprobs": row.get("logprobs_requested"), "safety_identifier": row.get("end_user_id"),
+    }  # fmt: skip
+    return _envelope(row, _full(request), _completion(row))
+
+
+def anthropic_record(row: Row) -> Row:
+    """Return an envelope with a Messages request and response.
+
+    >>> anthropic_record({"exchange_id": "e", "account_id": "a", "ts": 0, "model": "m", "status": 200})["response"]["type"]
+    'message'
+    """
+    tools = [
+        {
+            "name": t["function"]["name"],
+            "description": t["function"].get("description", ""),
+            "input_schema": t["function"]["parameters"],
+        }
+        for t in _tools(row) or []
+    ]
+    request = {
+        "model": row["model"], "system": row.get("system_text"), "messages": _messages({**row, "system_text": None}), "tools": tools or None, "temperature": row.get("temperature"),
+        "max_tokens": row.get("max_tokens"), "metadata": {"user_id": row["end_user_id"]} if row.get("end_user_id") else None,
+    }  # fmt: skip
+    stop = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}.get(
+        row.get("stop_reason") or "", row.get("stop_reason")
+    )
+    cached = row.get("cached_tokens")
+    usage = {
+        "input_tokens": _less(row.get("input_tokens"), cached),
+        "cache_read_input_tokens": cached,
+        "output_tokens": row.get("output_tokens"),
+    }
+    if row.get("reasoning_tokens") is not None:
+        usage["output_tokens_details"] = {"thinking_tokens": row["reasoning_tokens"]}
+    response = {
+        "id": row["exchange_id"],
+        "type": "message",
+        "role": "assistant",
+        "model": row["model"],
+        "content": [],
+        "stop_reason": stop,
+        "usage": _full(usage),
+    }
+    return _envelope(row, _full(request), _full(response))
+
+
+def otel_record(rows: list[Row]) -> Row:
+    """Return one ``ExportTraceServiceRequest`` with a span an exchange (newest attribute names, messages as JSON text).
+
+    >>> list(otel_record([{"exchange_id": "e", "account_id": "a", "ts": 0, "model": "m"}]))
+    ['resourceSpans']
+    """
+    scope = {"scope": {"name": "gateway.genai", "version": "1"}, "spans": [_span(row) for row in rows]}
+    resource = {"attributes": [_attribute("service.name", "gateway")]}
+    return {"resourceSpans": [{"resource": resource, "scopeSpans": [scope]}]}
+
+
+def _span(row: Row) -> Row:
+    text = {"role": "user", "parts": [{"type": "text", "content": row.get("prompt_text") or ""}]}
+    text["parts"] += (
+        [{"type": "blob", "mime_type": "image/png", "modality": "image", "content": ""}]
+        if "image" in (row.get("modalities") or [])
+        else []
+    )  # type: ignore[operator]
+    system = row.get("system_text")
+    known = {
+        "gen_ai.operation.name": "chat", "gen_ai.provider.name": "stillwatch.demo", "gen_ai.request.model": row["model"], "gen_ai.response.id": row["exchange_id"],
+        "gen_ai.conversation.id": row.get("session_id"), "gen_ai.input.messages": _json([text]), "gen_ai.system_instructions": _json([{"type": "text", "content": system}]) if system else None,
+        "gen_ai.tool.definitions": row.get("tools_json"), "gen_ai.usage.input_tokens": row.get("input_tokens"), "gen_ai.usage.output_tokens": row.get("output_tokens"),
+        "gen_ai.usage.reasoning.output_tokens": row.get("reasoning_tokens"), "gen_ai.usage.cache_read.input_tokens": row.get("cached_tokens"),
+        "gen_ai.request.max_tokens": row.get("max_tokens"), "gen_ai.request.temperature": row.get("temperature"), "gen_ai.request.choice.count": row.get("n_choices"),
+        "gen_ai.response.finish_reasons": [row["stop_reason"]] if row.get("stop_reason") else None, "user.id": row["account_id"], "api_key.id": row.get("api_key_id"),
+        "enduser.pseudo.id": row.get("end_user_id"), "client.address": row.get("ip"), "user_agent.original": row.get("user_agent"), "tls.client.ja4": row.get("tls_fingerprint"),
+        "client.fingerprint": row.get("client_fingerprint"), "client.as.number": row.get("asn"), "geo.country.iso_code": row.get("country"), "network.kind": row.get("network_kind"),
+        "stillwatch.surface": row.get("surface"), "url.path": row.get("endpoint"), "http.response.status_code": row.get("status"),
+    }  # fmt: skip
+    start = row["ts"] * 1000
+    name = row["exchange_id"].rpartition("_")[2].rjust(16, "0")[:16]
+    end = start + round((row.get("latency_ms") or 0) * 1e6)
+    return {"traceId": name * 2, "spanId": name, "name": f"chat {row['model']}", "kind": 3, "startTimeUnixNano": str(start), "endTimeUnixNano": str(end),
+            "attributes": [_attribute(key, value) for key, value in known.items() if value is not None]}  # fmt: skip
+
+
+def _attribute(key: str, value: Any) -> Row:
+    if isinstance(value, list):
+        return {"key": key, "value": {"arrayValue": {"values": [{"stringValue": str(v)} for v in value]}}}
+    kind = {int: "intValue", float: "doubleValue", bool: "boolValue"}.get(type(value), "stringValue")
+    return {"key": key, "value": {kind: str(value) if kind == "intValue" else value}}
+
+
+def _envelope(row: Row, request: Row, response: Row) -> Row:
+    names = (
+        "account_id",
+        "api_key_id",
+        "end_user_id",
+        "session_id",
+        "ip",
+        "user_agent",
+        "tls_fingerprint",
+        "client_fingerprint",
+        "asn",
+        "country",
+        "network_kind",
+        "surface",
+        "endpoint",
+        "status",
+        "latency_ms",
+    )
+    known = {name: row.get(name) for name in names}
+    return _full(
+        {
+            "id": row["exchange_id"],
+            "timestamp": row["ts"] / 1e6,
+            **known,
+            "request": request,
+            "response": response if row.get("status") == 200 else None,
+        }
+    )
+
+
+def _messages(row: Row) -> list[Row]:
+    user: Any = row.get("prompt_text") or ""
+    if "image" in (row.get("modalities") or []):
+        user = [{"type": "text", "text": user}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}]
+    system = [{"role": "system", "content": row["system_text"]}] if row.get("system_text") else []
+    return [*system, {"role": "user", "content": user}]
+
+
+def _completion(row: Row) -> Row:
+    stop = row.get("stop_reason")
+    message = {"role": "assistant", "content": None, "refusal": "refused" if row.get("refused") else None}
+    usage: Row = {"prompt_tokens": row.get("input_tokens"), "completion_tokens": row.get("output_tokens")}
+    if row.get("cached_tokens") is not None:
+        usage["prompt_tokens_details"] = {"cached_tokens": row["cached_tokens"]}
+    if row.get("reasoning_tokens") is not None:
+        usage["completion_tokens_details"] = {"reasoning_tokens": row["reasoning_tokens"]}
+    return {
+        "id": row["exchange_id"],
+        "model": row["model"],
+        "choices": [{"index": 0, "finish_reason": stop, "message": message}],
+        "usage": _full(usage),
+    }
+
+
+def _tools(row: Row) -> Any:
+    return json.loads(row["tools_json"]) if row.get("tools_json") else None
+
+
+def _full(record: Row) -> Row:
+    return {key: value for key, value in record.items() if value is not None}
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _less(value: int | None, part: int | None) -> int | None:
+    return value if value is None or part is None else max(0, value - part)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+_RECORDS: dict[str, Callable[[Row], Row]] = {
+    "litellm": litellm_record,
+    "openai": openai_record,
+    "anthropic": anthropic_record,
+    "ndjson": _full,
+}
+FORMATS = ("litellm", "otel", "openai", "anthropic", "ndjson", "csv")
+
+
+def lines(rows: list[Row], form: str) -> Iterator[str]:
+    r"""Return the lines of a log in one of the JSON formats.
+
+    >>> next(lines([{"exchange_id": "e", "asn": None}], "ndjson"))
+    '{"exchange_id":"e"}\n'
+    """
+    if form == "otel":
+        for at in range(0, len(rows), 20):
+            yield _json(otel_record(rows[at : at + 20])) + "\n"
+        return
+    for row in rows:
+        yield _json(_RECORDS[form](row)) + "\n"
