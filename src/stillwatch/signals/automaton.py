@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stillwatch.signals.characters import U8, U16, Class, class_of, kind_of, point_at, tables
-from stillwatch.signals.compiled import compiled
+from stillwatch.signals.compiled import compiled, inlined, whole
 
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
@@ -30,14 +30,14 @@ class Automaton(NamedTuple):
 
     ``moves`` int32, shape (states × symbols,): the next state times ``symbols``, inverted (``~``) when that state
     completes a phrase. ``symbol`` uint8, shape (256,), the symbol of a byte. ``labels[starts[s]:starts[s + 1]]`` are
-    completed by state s. ``count`` is the number of labels.
+    completed by state s. ``size`` is the number of labels.
     """
 
     moves: I32
     symbol: U8
     starts: I32
     labels: I32
-    count: int
+    size: int
 
 
 def normal(text: str) -> str:
@@ -80,7 +80,7 @@ def pattern(phrase: str) -> str:
 def build(phrases: Sequence[tuple[str, int]]) -> Automaton:
     """Return the automaton of (phrase, label) pairs; several phrases may share a label.
 
-    >>> build([("step by step", 0), ("summar*", 1)]).count
+    >>> build([("step by step", 0), ("summar*", 1)]).size
     2
     """
     patterns = [(pattern(phrase).encode(), label) for phrase, label in phrases]
@@ -149,19 +149,27 @@ def scan(automaton: Automaton, data: U8, starts: I64, ends: I64) -> Hits:
     """
     kinds, _, bare = tables()
     offsets = np.zeros(len(starts) + 1, np.int64)
-    tallies = (np.zeros(automaton.count, np.int32), np.zeros(automaton.count + 1, np.int32))
-    room = 4 * len(starts) + automaton.count
+    tallies = (np.zeros(automaton.size, np.int32), np.zeros(automaton.size + 1, np.int32))
+    room = 4 * len(starts) + automaton.size
     parts = []
     row = 0
     while row < len(starts):
         found = (np.empty(room, np.int32), np.empty(room, np.int32))
-        done, used = _scan_rows(automaton[:4], data, (starts, ends), (kinds, bare), tallies, found, offsets, row)
+        done, used = _scan_rows(automaton[:4], data, (starts, ends), (kinds, bare, _plain()), tallies, found, offsets, row)
         parts.append((found[0][:used], found[1][:used]))
         row = done
     np.cumsum(offsets, out=offsets)
     if not parts:
         return Hits(np.empty(0, np.int32), np.empty(0, np.int32), offsets)
     return Hits(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]), offsets)
+
+
+def _plain() -> U8:
+    """Return the small form of ASCII letters and digits by byte, 0 for every other byte."""
+    plain = np.zeros(256, np.uint8)
+    for byte in (*range(0x30, 0x3A), *range(0x41, 0x5B), *range(0x61, 0x7B)):
+        plain[byte] = byte | 0x20
+    return plain
 
 
 @compiled
@@ -176,67 +184,86 @@ def _tally(state: int, starts: I32, labels: I32, tallies: tuple[I32, I32]) -> No
         times[label] += 1
 
 
-@compiled
-def _step(machine: tuple[I32, U8, I32, I32], state: int, byte: int, symbols: int, tallies: tuple[I32, I32]) -> int:
+@inlined
+def _utf8(point: int) -> tuple[int, int]:
+    """Return the UTF-8 bytes of a code point, the first lowest, and how many there are."""
+    if point < 0x80:
+        return point, 1
+    last = 0x80 | (point & 0x3F)
+    if point < 0x800:
+        return (0xC0 | (point >> 6)) | (last << 8), 2
+    middle = 0x80 | ((point >> 6) & 0x3F)
+    if point < 0x10000:
+        return (0xE0 | (point >> 12)) | (middle << 8) | (last << 16), 3
+    second = 0x80 | ((point >> 12) & 0x3F)
+    return (0xF0 | (point >> 18)) | (second << 8) | (middle << 16) | (last << 24), 4
+
+
+@inlined
+def _class(point: int, kinds: U8) -> int:
+    """Return 1 for what makes words in normal text, 3 for unspaced scripts, 4 for what becomes a space."""
+    kind = 4
+    if point == 0x2B or point == 0x23 or point == 0x3C or point == 0x3E:
+        kind = 1
+    elif point != 0x5F:
+        known = kind_of(point, kinds)
+        kind = 3 if known == 3 else 1 if 1 <= known <= 2 else 4
+    return kind
+
+
+@inlined
+def _feed(
+    machine: tuple[I32, U8, I32, I32], state: int, units: int, count: int, tallies: tuple[I32, I32], symbols: int
+) -> int:
+    """Feed ``count`` bytes held in ``units``, the first lowest."""
     moves, symbol, starts, labels = machine
-    state = np.int64(moves[state + symbol[byte]])
-    if state < 0:
-        state = ~state
-        _tally(state // symbols, starts, labels, tallies)
+    for _ in range(count):
+        state = whole(moves[state + symbol[units & 0xFF]])
+        if state < 0:
+            state = ~state
+            _tally(state // symbols, starts, labels, tallies)
+        units >>= 8
     return state
 
 
 @compiled
-def _step_point(
-    machine: tuple[I32, U8, I32, I32], state: int, point: int, symbols: int, tallies: tuple[I32, I32]
-) -> int:
-    """Feed the UTF-8 bytes of a code point."""
-    if point < 0x80:
-        return _step(machine, state, point, symbols, tallies)
-    if point < 0x800:
-        state = _step(machine, state, 0xC0 | (point >> 6), symbols, tallies)
-    else:
-        if point < 0x10000:
-            state = _step(machine, state, 0xE0 | (point >> 12), symbols, tallies)
-        else:
-            state = _step(machine, state, 0xF0 | (point >> 18), symbols, tallies)
-            state = _step(machine, state, 0x80 | ((point >> 12) & 0x3F), symbols, tallies)
-        state = _step(machine, state, 0x80 | ((point >> 6) & 0x3F), symbols, tallies)
-    return _step(machine, state, 0x80 | (point & 0x3F), symbols, tallies)
-
-
-@compiled
-def _class(point: int, kinds: U8) -> int:
-    """Return 1 for what makes words in normal text, 3 for unspaced scripts, 4 for what becomes a space."""
-    if point == 0x2B or point == 0x23 or point == 0x3C or point == 0x3E:
-        return 1
-    kind = kind_of(point, kinds)
-    if kind == 3:
-        return 3
-    return 1 if (kind == 1 or kind == 2) and point != 0x5F else 4
-
-
-@compiled
 def _scan_text(
-    machine: tuple[I32, U8, I32, I32], data: U8, i: int, end: int, maps: tuple[U8, U16], tallies: tuple[I32, I32]
+    machine: tuple[I32, U8, I32, I32], data: U8, i: int, end: int, maps: tuple[U8, U16, U8], tallies: tuple[I32, I32]
 ) -> None:
-    kinds, bare = maps
-    symbols = len(machine[0]) // (len(machine[2]) - 1)
-    state = _step(machine, 0, 0x20, symbols, tallies)
+    """Feed one text in normal form. ASCII letters and digits take the short inner loop, which skips the rest of a
+    word once the automaton is back at its root: a phrase starts only where a word starts.
+    """
+    moves, symbol, starts, labels = machine
+    kinds, bare, plain = maps
+    symbols = len(moves) // (len(starts) - 1)
+    state = _feed(machine, 0, 0x20, 1, tallies, symbols)
     was = 4
     while i < end:
+        while was == 1 and i < end and plain[data[i]] != 0:
+            if state != 0:
+                state = whole(moves[state + symbol[plain[data[i]]]])
+            i += 1
+            if state < 0:
+                break
+        if state < 0:
+            state = ~state
+            _tally(state // symbols, starts, labels, tallies)
+            continue
+        if i >= end:
+            break
         point, width = point_at(data, i, end)
         kind = _class(point, kinds)
         if kind != was and was != 4:
-            state = _step(machine, state, 0x20, symbols, tallies)
+            state = _feed(machine, state, 0x20, 1, tallies, symbols)
         if kind != 4:
             if point < 0x10000:
-                point = np.int64(bare[point])
-            state = _step_point(machine, state, point, symbols, tallies)
+                point = whole(bare[point])
+            units, count = _utf8(point)
+            state = _feed(machine, state, units, count, tallies, symbols)
         was = kind
         i += width
     if was != 4:
-        _step(machine, state, 0x20, symbols, tallies)
+        _feed(machine, state, 0x20, 1, tallies, symbols)
 
 
 @compiled
@@ -244,7 +271,7 @@ def _scan_rows(
     machine: tuple[I32, U8, I32, I32],
     data: U8,
     spans: tuple[I64, I64],
-    maps: tuple[U8, U16],
+    maps: tuple[U8, U16, U8],
     tallies: tuple[I32, I32],
     found: tuple[I32, I32],
     counts: I64,

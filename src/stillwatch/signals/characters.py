@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from stillwatch.signals.compiled import compiled
+from stillwatch.signals.compiled import inlined, whole
 
 U8 = npt.NDArray[np.uint8]
 U16 = npt.NDArray[np.uint16]
@@ -44,7 +44,7 @@ _DIGITS = (0x30, 0x660, 0x6F0, 0x966, 0xFF10)
 _SPACES = (0x9, 0xA, 0xB, 0xC, 0xD, 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200C), 0x2028, 0x2029, 0x202F, 0x205F,
            0x3000, 0xFEFF)  # fmt: skip
 _MARKS_INSIDE = (0x30FB, 0x30A0, *range(0x1360, 0x1369), *range(0x55A, 0x560), 0x589, 0x5BE, 0x5C0, 0x5C3, 0x5F3, 0x5F4,
-                 0x66A, 0x970, 0xE4F, 0xE5A, 0xE5B, 0xF0B, 0xF0C, 0xF0D, 0x104A, 0x104B, 0x10FB, 0x17D4, 0x17D5)  # fmt: skip
+                 0x66A, 0x970, 0xE4F, 0xE5A, 0xE5B, 0xF0B, 0xF0C, 0xF0D, 0x104A, 0x104B, 0x10FB, 0x17D4)  # fmt: skip
 _ACCENTS = (
     "àaáaâaãaäaåaçcèeéeêeëeìiíiîiïiñnòoóoôoõoöoøoùuúuûuüuýyÿyāaăaąaćcčcďdēeęeěeğgīiįiłlńnňnōoőořrśsşsšsťtūuůuűuźzżzžzёе"
 )
@@ -132,10 +132,10 @@ def fold(char: str) -> str:
     return chr(tables().fold[point]) if point < 0x10000 else char
 
 
-@compiled
+@inlined
 def point_at(data: U8, i: int, end: int) -> tuple[int, int]:
     """Return the code point at byte ``i`` and its width; (-1, 1) where the bytes are no UTF-8."""
-    b = np.int64(data[i])
+    b = whole(data[i])
     width = 1 if b < 0x80 else 2 if b < 0xE0 else 3 if b < 0xF0 else 4
     if width == 1:
         return b, 1
@@ -143,7 +143,7 @@ def point_at(data: U8, i: int, end: int) -> tuple[int, int]:
         return -1, 1
     point = b & (0x7F >> width)
     for k in range(1, width):
-        c = np.int64(data[i + k])
+        c = whole(data[i + k])
         if c & 0xC0 != 0x80:
             return -1, 1
         point = (point << 6) | (c & 0x3F)
@@ -152,13 +152,13 @@ def point_at(data: U8, i: int, end: int) -> tuple[int, int]:
     return (-1, 1) if 0xD800 <= point < 0xE000 else (point, width)
 
 
-@compiled
+@inlined
 def kind_of(point: int, kinds: U8) -> int:
     """Return the class of a code point (``characters.class_of``)."""
     if point < 0:
         return 0
     if point < 0x10000:
-        return np.int64(kinds[point])
+        return whole(kinds[point])
     if 0x20000 <= point < 0x40000:
         return 3
     return 1 if point < 0x1D000 or 0x1E900 <= point < 0x1E960 else 0

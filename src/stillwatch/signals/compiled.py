@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
+import numpy as np
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+whole = cast("Callable[[Any], int]", np.int64)
+"""``np.int64`` for kernels: unsigned bytes become signed numbers, and the type checker sees an ``int``."""
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
@@ -21,3 +25,13 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     'fold'
     """
     return cast("Callable[P, R]", numba.njit(nogil=True, cache=True)(function))
+
+
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile like :func:`compiled`, copied into its callers: for what runs once a byte.
+
+    >>> from stillwatch.signals.characters import fold
+    >>> inlined(fold).__name__
+    'fold'
+    """
+    return cast("Callable[P, R]", numba.njit(nogil=True, cache=True, inline="always")(function))

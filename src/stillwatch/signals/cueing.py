@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stillwatch.signals.automaton import Automaton, Hits, I32, build, scan
+from stillwatch.signals.automaton import I32, Automaton, Hits, build, scan
 from stillwatch.signals.compiled import compiled
 from stillwatch.signals.cues import CAPABILITIES, facts, rules
 from stillwatch.signals.sketch import spans
@@ -130,7 +130,7 @@ def cued(prompt: Hits, system: Hits, system_of: I64, scores: npt.NDArray[np.int3
     capability = np.zeros(rows, np.uint8)
     rule_set = machine()
     columns = (rule_set.ids, rule_set.families, rule_set.capabilities, rule_set.weights, rule_set.min_hits)
-    _join(tuple(prompt), tuple(system), system_of, (scores, score_of), columns, flat, offsets, capability)
+    _join(prompt[:3], system[:3], system_of, (scores, score_of), columns, flat, offsets, capability)
     return Cued(flat[: offsets[-1]], offsets, capability)
 
 

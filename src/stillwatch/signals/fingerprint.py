@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stillwatch.signals.automaton import Hits
-from stillwatch.signals.compiled import compiled
-from stillwatch.signals.cueing import CAPABILITIES, cued, hits, modality_scores, tool_scores
+from stillwatch.signals.compiled import compiled, whole
+from stillwatch.signals.cueing import cued, hits, modality_scores, tool_scores
+from stillwatch.signals.cues import CAPABILITIES
 from stillwatch.signals.sketch import Kind, Sketches, of_kind, sketch_texts
 from stillwatch.signals.tooling import tool_values, tools_of
 from stillwatch.signals.words import I64, U64
@@ -130,7 +131,7 @@ def _merge(own: tuple[U64, I64], system: tuple[U64, I64, I64], tools: tuple[U64,
     n = 0
     for row in range(len(own[1]) - 1):
         a, a_end = own[1][row], own[1][row + 1]
-        b = b_end = c = c_end = np.int64(0)
+        b = b_end = c = c_end = whole(0)
         if system[2][row] >= 0:
             b, b_end = system[1][system[2][row]], system[1][system[2][row] + 1]
         if tools[2][row] >= 0:
@@ -174,7 +175,7 @@ def _novelty(own: Sketches) -> pa.Array:
 @compiled
 def _places(value: np.uint64, size: int) -> tuple[int, int]:
     h = value * np.uint64(0x9E3779B97F4A7C15)
-    return np.int64(h >> np.uint64(64 - size)), np.int64((h ^ (h >> np.uint64(29))) & np.uint64((1 << size) - 1))
+    return whole(h >> np.uint64(64 - size)), whole((h ^ (h >> np.uint64(29))) & np.uint64((1 << size) - 1))
 
 
 @compiled

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from stillwatch.signals.compiled import compiled
+from stillwatch.signals.compiled import inlined
 
 FORMAT = 1
 SEED = np.uint64(0x243F6A8885A308D3)
@@ -22,7 +22,7 @@ _S29, _S33 = np.uint64(29), np.uint64(33)
 _ALL = (1 << 64) - 1
 
 
-@compiled
+@inlined
 def finish(h: np.uint64) -> np.uint64:
     """Spread a running hash over all 64 bits (the finaliser of MurmurHash3)."""
     h = (h ^ (h >> _S33)) * _MIX_1
@@ -30,7 +30,7 @@ def finish(h: np.uint64) -> np.uint64:
     return h ^ (h >> _S33)
 
 
-@compiled
+@inlined
 def chain(h: np.uint64, value: np.uint64) -> np.uint64:
     """Add one 64-bit value to the running hash of a sequence."""
     h = (h ^ value) * STEP

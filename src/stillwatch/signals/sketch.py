@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -146,7 +147,7 @@ def _chunks(starts: I64, ends: I64) -> list[tuple[int, int]]:
     filled = np.cumsum(ends - starts + 16) // CHUNK_BYTES
     cuts = np.flatnonzero(np.diff(filled)) + 1
     edges = [0, *cuts.tolist(), len(starts)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def _maps() -> tuple[U8, npt.NDArray[np.uint16], U64]:

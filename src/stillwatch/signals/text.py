@@ -165,6 +165,6 @@ def _push_quoted(words: list[Word], text: str, start: int, inside: bool) -> int:
 def _closed(text: str, start: int, closer: str, *stops: str) -> int:
     """Return the place behind ``closer`` when it comes before every stop, else ``start``."""
     close = text.find(closer, start + 1)
-    if close < 0 or any(0 <= text.find(stop, start + 1, close) for stop in stops):
+    if close < 0 or any(text.find(stop, start + 1, close) >= 0 for stop in stops):
         return start
     return close + 1
