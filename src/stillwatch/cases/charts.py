@@ -292,7 +292,7 @@ def curves(lines: Mapping[str, Floats], *, unit: str) -> Markup:
     for after in range(0, longest, max(1, longest // 5)):
         x = frame.left + after * step
         body.append(f'<text class="tick mid" x="{x:.1f}" y="{frame.height - 6:g}">{after} d</text>')
-    for i, (name, line) in enumerate(lines.items()):
+    for i, (name, line) in enumerate(lines.items(), start=0 if len(lines) > 1 else 2):
         points = [f"{frame.left + x * step:.1f} {frame.y(float(y)):.1f}" for x, y in enumerate(line)]
         body.append(f'<path class="line l{i}" d="M{"L".join(points)}"/>')
         for x, y in enumerate(line):

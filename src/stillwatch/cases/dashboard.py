@@ -52,13 +52,9 @@ def episodes(telemetry: Telemetry) -> list[Episode]:
     while left:
         lead_series, lead = left[0]
         first, last = _dates(lead_series, lead)
-        near = [
-            (series, mark)
-            for series, mark in left
-            if mark.departure.direction == lead.departure.direction
-            and first - timedelta(days=1) <= _day(series, mark.departure.peak) <= last + timedelta(days=1)
-        ]
-        left = [pair for pair in left if not any(pair is other for other in near)]
+        reach = first - timedelta(days=1), last + timedelta(days=1)
+        near = [pair for pair in left if _beside(pair, lead.departure.direction, reach)]
+        left = [pair for pair in left if not _beside(pair, lead.departure.direction, reach)]
         chips = [_chip(series, mark) for series, mark in near[1:]]
         out.append(
             Episode(
@@ -70,6 +66,11 @@ def episodes(telemetry: Telemetry) -> list[Episode]:
             )
         )
     return out
+
+
+def _beside(pair: tuple[Series, Mark], direction: str, reach: tuple[date, date]) -> bool:
+    series, mark = pair
+    return mark.departure.direction == direction and reach[0] <= _day(series, mark.departure.peak) <= reach[1]
 
 
 def _without_doubles(rows: list[tuple[Series, Mark]]) -> list[tuple[Series, Mark]]:

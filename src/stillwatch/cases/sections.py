@@ -143,9 +143,7 @@ def section(
     order = [("probability", "descending"), ("account_id", "ascending")]
     members = members.take(pc.sort_indices(members, sort_keys=order))
     network = sample(members, scan.table("links", campaign.campaign_id), budget.nodes)
-    mine = activity.filter(
-        pc.equal(activity["campaign_id"], pa.scalar(campaign.campaign_id, activity["campaign_id"].type))
-    )
+    mine = activity.filter(pc.equal(activity["campaign_id"].cast(pa.string()), campaign.campaign_id))
     timeline, models = _timeline(mine, members, closed, flags)
     templates = scan.table("templates", campaign.campaign_id)
     without = {removal.axis: removal.why for removal in removals(campaign, scan.run)}
