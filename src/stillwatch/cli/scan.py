@@ -1,1 +1,47 @@
-"""`stillwatch scan`."""
+"""`stillwatch scan`: find campaigns in a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stillwatch.cli.app import app
+from stillwatch.cli.progress import progress_bar
+from stillwatch.cli.tables import print_summary
+
+
+@app.command()
+def scan(
+    dataset: Annotated[Path, typer.Argument(help="Dataset folder (from `ingest` or `simulate`).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for campaigns.json, tables and report.html.")],
+    q: Annotated[float, typer.Option(help="Bound on the expected share of false groups.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Seed of the draws; same input, same seed: same bytes.")] = 0,
+    previous: Annotated[Path | None, typer.Option(help="Earlier scan whose campaign ids go on (default: --out).")] = None,
+    report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
+    show_text: Annotated[bool, typer.Option(help="Show customers' prompt text in the report.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print campaigns.json instead of tables.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no tables.")] = False,
+) -> None:
+    """Find campaigns in a dataset, with evidence and with the innocent look-alikes left alone.
+
+    Exit code 0 whether or not campaigns are found.
+
+    Example: `stillwatch scan data --out out`
+    """
+    from stillwatch.cases.report import write_report
+    from stillwatch.cases.scan import ScanSettings
+    from stillwatch.cases.scan import scan as run_scan
+    from stillwatch.tables import Dataset
+
+    with progress_bar(quiet=quiet) as progress:
+        opened = Dataset.open(dataset)
+        result = run_scan(opened, out, ScanSettings(q=q, seed=seed, previous=previous), progress=progress)
+        page = write_report(opened, out, show_text=show_text, progress=progress) if report else None
+    if json:
+        typer.echo((out / "campaigns.json").read_text(encoding="utf-8"), nl=False)
+    elif not quiet:
+        print_summary(out)
+        if page:
+            typer.echo(f"report: {page}")

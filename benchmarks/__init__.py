@@ -1,0 +1,1 @@
+"""Benchmarks: measured figures for the documents, never part of the test suite."""

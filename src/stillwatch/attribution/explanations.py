@@ -1,0 +1,247 @@
+"""Named innocent explanations of a coordinated group, each a test whose outcome is printed with the group.
+
+Outcomes: ``explains`` (the data fit the innocent reading better: never an accusation), ``possible`` (the data cannot tell
+the two apart: a person must), ``excluded`` (they speak against it), ``no data``. Shares are of members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from stillwatch.campaigns.discover import Found, stands_out
+from stillwatch.linkage.space import Space
+from stillwatch.signals.frame import Codes, Ints
+from stillwatch.signals.traits import main_value
+
+Outcome = Literal["explains", "possible", "excluded", "no data"]
+_MOST = 0.75
+_DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One innocent reading of a group, its outcome and the reason in a sentence."""
+
+    name: str
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the tests read: dominant shares (NaN without data) and a few sizes of the group."""
+
+    organisation: float
+    payer: float
+    payers: int
+    domain: float
+    domain_held: float
+    site: float
+    campus: float
+    education: float
+    reseller: float
+    verified: float
+    referral: float
+    novelty: float
+    cells: float
+    same_hour: float
+    span_days: float
+    signup_days: float
+    mixed: float
+    outside_holders: float
+    before_share: float
+
+
+def facts(space: Space, found: Found) -> Facts:
+    """Measure a group once for all tests."""
+    frame, members = space.frame, found.members
+    rows = found.split.rows[found.split.probability >= 0.5]
+    hour = (frame.ts[rows] // 3_600_000_000) % 24
+    cell = space.labels.cell[rows]
+    created = frame.created[members]
+    created = created[created >= 0]
+    return Facts(
+        organisation=_dominant(frame.attribute["org_id"], members, of_all=True),
+        payer=_dominant(frame.attribute["payment_hash"], members),
+        payers=len(np.unique(frame.attribute["payment_hash"][members])),
+        domain=_dominant(frame.attribute["email_domain"], members),
+        domain_held=_held_outside(frame.attribute["email_domain"], members),
+        site=_dominant(main_value(frame, "ip_prefix"), members),
+        campus=_named(space, main_value(frame, "network_kind"), members, "network_kind", ("education", "business")),
+        education=_named(space, frame.attribute["programme"], members, "account.programme", ("education",)),
+        reseller=_dominant(frame.attribute["reseller_id"], members, of_all=True),
+        verified=_named(space, frame.attribute["verification"], members, "account.verification", ("organisation",)),
+        referral=_dominant(frame.attribute["referral"], members, of_all=True),
+        novelty=float(np.nanmean(space.worth.exchange[rows, 0])) if len(rows) else float("nan"),
+        cells=_effective(cell),
+        same_hour=float(np.bincount(hour, minlength=24).max() / max(1, len(hour))),
+        span_days=float(np.ptp(frame.ts[rows]) / _DAY_US) if len(rows) else 0.0,
+        signup_days=float(np.subtract(*np.quantile(created, [0.9, 0.1])) / _DAY_US) if len(created) else float("nan"),
+        mixed=float((found.split.share < 0.8).mean()),
+        outside_holders=_outside_holders(space, members),
+        before_share=_before(space, found),
+    )
+
+
+def _dominant(code: Codes, members: Ints, *, of_all: bool = False) -> float:
+    """Return the share of the commonest value among members; NaN when under a tenth of them have one."""
+    values = code[members]
+    known = values[values >= 0]
+    if len(known) < 0.1 * len(members):
+        return 0.0 if of_all else float("nan")
+    return float(np.bincount(known).max() / (len(members) if of_all else len(known)))
+
+
+def _held_outside(code: Codes, members: Ints) -> float:
+    """Return how many outside accounts hold the members' commonest value, for each member that holds it."""
+    values = code[members]
+    known = values[values >= 0]
+    if not len(known):
+        return float("nan")
+    top = int(np.bincount(known).argmax())
+    inside = int((known == top).sum())
+    return float(((code == top).sum() - inside) / inside)
+
+
+def _named(space: Space, code: Codes, members: Ints, column: str, wanted: tuple[str, ...]) -> float:
+    names = space.frame.names[column]
+    numbers = [i for i, name in enumerate(names) if name in wanted]
+    known = code[members] >= 0
+    return float(np.isin(code[members], numbers)[known].mean()) if known.sum() >= 0.1 * len(members) else float("nan")
+
+
+def _effective(cell: Codes) -> float:
+    """Return the effective number of task cells, exp of Shannon entropy (Hill 1973)."""
+    share = np.bincount(cell) / max(1, len(cell)) if len(cell) else np.ones(1)
+    share = share[share > 0]
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def _outside_holders(space: Space, members: Ints) -> float:
+    """Return, over the constructions that most members hold, the least number of outside holders a member."""
+    held = space.bundles.held
+    inside = np.zeros(space.frame.n_accounts, bool)
+    inside[members] = True
+    count_in = np.bincount(held.value, weights=inside[held.account], minlength=held.n_values)
+    common = count_in >= 0.5 * len(members)
+    if not common.any():
+        return float("nan")
+    return float(((held.holders() - count_in)[common] / count_in[common]).min())
+
+
+def _before(space: Space, found: Found) -> float:
+    """Return the share of members whose own traffic began a week or more before their campaign exchanges."""
+    frame = space.frame
+    rows = found.split.rows[found.split.probability >= 0.5]
+    first = np.full(frame.n_accounts, np.iinfo(np.int64).max)
+    np.minimum.at(first, frame.account[rows], frame.ts[rows])
+    begun = np.array([frame.ts[frame.start[a]] if frame.start[a] < frame.start[a + 1] else 0 for a in found.members])
+    return float(((first[found.members] - begun) >= 7 * _DAY_US).mean()) if len(found.members) else 0.0
+
+
+def _framework(f: Facts, found: Found) -> Explanation:
+    name = "popular framework or prompt library"
+    views = [v for v in ("NET", "ID", "LIFE", "TIME") if stands_out(found.views[v])]
+    if not stands_out(found.views["STACK"]) or not np.isfinite(f.outside_holders):
+        return Explanation(name, "excluded", "the members share no one construction that others could have published")
+    if f.outside_holders > 1.0 and len(views) < 2:
+        return Explanation(name, "explains", "most accounts with this construction are outside the group")
+    reason = f"{f.outside_holders:.1f} outside accounts a member use it, yet members also share {' and '.join(views)}"
+    return Explanation(name, "excluded", reason)
+
+
+def _organisation(f: Facts, found: Found) -> Explanation:
+    name = "one declared organisation"
+    if f.organisation >= _MOST:
+        return Explanation(name, "explains", f"{f.organisation:.0%} of members declare the same owner")
+    return Explanation(name, "excluded", f"at most {f.organisation:.0%} of members declare a common owner")
+
+
+def _customer(f: Facts, found: Found) -> Explanation:
+    name = "one customer's own fleet"
+    own_domain = f.domain >= _MOST and f.domain_held < 0.25
+    if f.payer >= _MOST or own_domain:
+        what = f"one payment instrument ({f.payer:.0%})" if f.payer >= _MOST else f"one domain ({f.domain:.0%})"
+        return Explanation(name, "possible", f"the members do not hide that they belong together: {what}")
+    if not np.isfinite(f.payer) and not np.isfinite(f.domain):
+        return Explanation(name, "no data", "neither payments nor e-mail domains are known")
+    return Explanation(name, "excluded", f"{f.payers} payment instruments, the commonest at {f.payer:.0%}")
+
+
+def _place(f: Facts, found: Found) -> Explanation:
+    name = "office, campus or class"
+    together = f.site >= 0.6 or (f.domain >= 0.6 and f.domain_held < 0.25)
+    if together and (f.education >= 0.6 or f.campus >= 0.6):
+        outcome: Outcome = "possible" if f.novelty >= 0.8 and found.worth > found.floor else "explains"
+        return Explanation(name, outcome, "one place or school, and people there know the same tasks and hours")
+    if not np.isfinite(f.site) and not np.isfinite(f.domain):
+        return Explanation(name, "no data", "neither networks nor e-mail domains are known")
+    return Explanation(name, "excluded", f"the commonest network has {f.site:.0%} of members")
+
+
+def _reseller(f: Facts, found: Found) -> Explanation:
+    name = "reseller or gateway with its own customers"
+    if f.reseller < _MOST:
+        return Explanation(name, "excluded", f"at most {f.reseller:.0%} of members come through one reseller")
+    alike = stands_out(found.views["STACK"]) or stands_out(found.views["TASK"])
+    if not alike:
+        return Explanation(name, "explains", "one reseller, and its customers' work has nothing in common")
+    return Explanation(name, "excluded", "one reseller, but unrelated customers would not ask for the same work together")
+
+
+def _evaluation(f: Facts, found: Found) -> Explanation:
+    name = "evaluation harness"
+    if not np.isfinite(f.novelty):
+        return Explanation(name, "no data", "no prompts or sketches to see repeated items in")
+    if f.novelty < 0.5:
+        return Explanation(name, "explains", f"items repeat: only {f.novelty:.0%} of prompts are new, as public benchmarks do")
+    if f.novelty < 0.7:
+        return Explanation(name, "possible", f"many items repeat: {f.novelty:.0%} of prompts are new")
+    return Explanation(name, "excluded", f"{f.novelty:.0%} of prompts occur once; a benchmark repeats")
+
+
+def _nightly(f: Facts, found: Found) -> Explanation:
+    name = "nightly or scheduled job"
+    if f.same_hour >= 0.6 and f.cells <= 3:
+        return Explanation(name, "explains", f"{f.same_hour:.0%} of exchanges in one hour of the day, one task")
+    return Explanation(name, "excluded", f"the busiest hour of the day has {f.same_hour:.0%}; {f.cells:.0f} kinds of task")
+
+
+def _hackathon(f: Facts, found: Found) -> Explanation:
+    name = "hackathon or event"
+    if f.signup_days <= 4 and f.span_days <= 5 and (f.site >= 0.5 or f.referral >= 0.5):
+        return Explanation(name, "explains", "sign-ups and use fall in a few days at one venue or under one invitation")
+    return Explanation(name, "excluded", f"sign-ups spread over {f.signup_days:.0f} days, use over {f.span_days:.0f}")
+
+
+def _permitted(f: Facts, found: Found) -> Explanation:
+    name = "permitted synthetic-data, evaluation or distillation work"
+    if f.verified >= _MOST:
+        return Explanation(name, "possible", f"{f.verified:.0%} of members are verified organisations; look for a contract")
+    if not np.isfinite(f.verified):
+        return Explanation(name, "no data", "verification status is not in the data; check the contracts")
+    return Explanation(name, "excluded", f"{f.verified:.0%} of members are verified organisations")
+
+
+def _stolen(f: Facts, found: Found) -> Explanation:
+    name = "stolen keys"
+    if f.before_share >= 0.5:
+        return Explanation(
+            name, "possible", f"{f.before_share:.0%} of members had their own traffic first: their owners may be victims"
+        )
+    return Explanation(name, "excluded", f"{f.before_share:.0%} of members had earlier traffic of their own")
+
+
+TESTS: tuple[Callable[[Facts, Found], Explanation], ...] = (
+    _framework, _organisation, _customer, _place, _reseller, _evaluation, _nightly, _hackathon, _permitted, _stolen,
+)  # fmt: skip
+
+
+def explanations(space: Space, found: Found) -> list[Explanation]:
+    """Run every named test on a group."""
+    measured = facts(space, found)
+    return [test(measured, found) for test in TESTS]

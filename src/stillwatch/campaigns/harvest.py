@@ -1,0 +1,73 @@
+"""What a campaign took: accounts, exchanges and tokens with intervals, capabilities, models, surfaces, time span."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stillwatch.campaigns.discover import Found
+from stillwatch.signals.cues import capability_name
+from stillwatch.signals.frame import Codes, Frame
+
+Floats = npt.NDArray[np.float64]
+Z95 = 1.959964
+
+
+@dataclass(frozen=True)
+class Harvest:
+    """Counts at probability ≥ 0.5 beside 95 % intervals of the expected counts; times are microseconds UTC."""
+
+    accounts: int
+    accounts_interval: tuple[int, int]
+    exchanges: int
+    exchanges_interval: tuple[int, int]
+    tokens: int
+    tokens_interval: tuple[int, int]
+    first_seen: int
+    last_seen: int
+    capability_shares: dict[str, float]
+    models: dict[str, int]
+    surfaces: dict[str, int]
+
+
+def harvest(frame: Frame, found: Found) -> Harvest:
+    """Count what a campaign took."""
+    split = found.split
+    taken = split.probability >= 0.5
+    rows = split.rows[taken]
+    tokens = np.nan_to_num(frame.number["input_tokens"]) + np.nan_to_num(frame.number["output_tokens"])
+    ones = np.ones(len(split.rows))
+    shares = np.bincount(frame.capability[rows], minlength=1) / max(1, len(rows))
+    named = {capability_name(i): round(float(s), 4) for i, s in enumerate(shares) if s >= 0.02 and i > 0}
+    return Harvest(
+        accounts=len(found.members),
+        accounts_interval=interval(found.probability, np.ones(len(found.members))),
+        exchanges=len(rows),
+        exchanges_interval=interval(split.probability, ones),
+        tokens=int(tokens[rows].sum()),
+        tokens_interval=interval(split.probability, tokens[split.rows]),
+        first_seen=int(frame.ts[rows].min()) if len(rows) else 0,
+        last_seen=int(frame.ts[rows].max()) if len(rows) else 0,
+        capability_shares=dict(sorted(named.items(), key=lambda item: (-item[1], item[0]))),
+        models=_counted(frame, "model", frame.code["model"][rows]),
+        surfaces=_counted(frame, "surface", frame.code["surface"][rows]),
+    )
+
+
+def interval(probability: Floats, size: Floats) -> tuple[int, int]:
+    """Return a 95 % interval of Σ size over independent memberships (normal approximation of the Poisson binomial).
+
+    >>> interval(np.array([1.0, 1.0]), np.array([3.0, 4.0]))
+    (7, 7)
+    """
+    mean = float((probability * size).sum())
+    spread = Z95 * float(np.sqrt((probability * (1 - probability) * size**2).sum()))
+    return max(0, int(np.floor(mean - spread + 1e-6))), int(np.ceil(mean + spread - 1e-6))
+
+
+def _counted(frame: Frame, column: str, codes: Codes) -> dict[str, int]:
+    counts = np.bincount(codes[codes >= 0], minlength=len(frame.names[column]))
+    order = np.lexsort((np.arange(len(counts)), -counts))
+    return {frame.names[column][i]: int(counts[i]) for i in order if counts[i]}

@@ -1,0 +1,218 @@
+"""From a seed group to its members: a profile of the campaign against the background, fitted by turns.
+
+Each round estimates, from the current members and from everybody else, how likely each trait is in the campaign and
+outside it; each account then gets a log-likelihood ratio by block, its own contribution left out, capped; the sum with
+the prior odds is its membership probability (an EM of a two-component mixture with the background held to
+non-members, McLachlan & Peel 2000, §2.8).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stillwatch.linkage.nulls import strata
+from stillwatch.linkage.space import CAPS, Space
+from stillwatch.signals.frame import Codes, Ints
+from stillwatch.signals.traits import Incidence, main_value
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+BLOCKS = ("STACK", "TASK", "NET", "ID", "LIFE", "TIME", "WORTH")
+WHAT_BLOCKS, WHO_BLOCKS = ("STACK", "TASK"), ("NET", "ID", "LIFE", "TIME")
+_GROWTH = 1.3
+_PSEUDO = 30.0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A fitted campaign: ``probability`` and ``terms[block]`` (nats) for every account; ``prior`` in nats."""
+
+    probability: Floats
+    terms: dict[str, Floats]
+    prior: float
+
+    def members(self, bar: float = 0.5) -> Ints:
+        """Return the accounts with probability of at least ``bar``."""
+        return np.flatnonzero(self.probability >= bar)
+
+    def total(self, blocks: tuple[str, ...]) -> Floats:
+        """Return the sum of some blocks' terms for every account."""
+        return np.sum([self.terms[name] for name in blocks], axis=0)
+
+
+def fit_profile(space: Space, seed: Ints, *, rounds: int = 15) -> Profile:
+    """Fit a profile from a seed group (account codes); deterministic, at most ``rounds`` rounds.
+
+    WHAT draws accounts in, so it cannot say when to stop: of all rounds the one is returned whose members hold the most
+    WHO evidence in sum, and the search ends when that has fallen for three rounds.
+    """
+    n = space.frame.n_accounts
+    weight = np.zeros(n)
+    weight[seed] = 1.0
+    conditioning = _conditioning(space)
+    best, best_evidence, since = Profile(weight, {name: np.zeros(n) for name in BLOCKS}, 0.0), -np.inf, 0
+    for _ in range(rounds):
+        profile = _round(space, weight, conditioning)
+        fresh = _grown(profile.probability, weight)
+        members = profile.members()
+        evidence = float(profile.total(WHO_BLOCKS)[members].sum())
+        best, best_evidence, since = (profile, evidence, 0) if evidence > best_evidence else (best, best_evidence, since + 1)
+        if since >= 3 or len(members) < 3 or np.abs(fresh - weight).sum() < 0.002 * weight.sum():
+            break
+        weight = fresh
+    return best
+
+
+def _round(space: Space, weight: Floats, conditioning: Codes) -> Profile:
+    terms = {
+        "STACK": _stack(space, weight),
+        "NET": _shared(tuple(space.net.values()), weight, conditioning, CAPS["NET"]),
+        "ID": _shared(tuple(space.identity.values()), weight, conditioning, CAPS["ID"]),
+        "LIFE": _contrast(_signup_scores(space, weight), weight, CAPS["LIFE"]),
+        "TASK": _contrast(_likeness(space, "TASK", weight), weight, CAPS["TASK"]),
+        "TIME": _contrast(_likeness(space, "TIME", weight), weight, CAPS["TIME"]),
+        "WORTH": _contrast(space.worth.account, weight, 3.0),
+    }
+    size = weight.sum()
+    prior = float(np.log(max(size, 1.0) / max(len(weight) - size, 1.0)))
+    what = terms["STACK"] + terms["TASK"]
+    score = prior + np.sum(list(terms.values()), axis=0)
+    probability = 1.0 / (1.0 + np.exp(-np.clip(score, -30, 30)))
+    probability[what <= 0] = 0.0
+    return Profile(probability, terms, prior)
+
+
+def _grown(probability: Floats, weight: Floats) -> Floats:
+    """Let the expected size grow by at most 1.3 a round: the likeliest accounts first."""
+    limit = _GROWTH * max(weight.sum(), 5.0)
+    if probability.sum() <= limit:
+        return probability.copy()
+    order = np.argsort(-probability, kind="stable")
+    kept = order[: int(np.searchsorted(np.cumsum(probability[order]), limit)) + 1]
+    fresh = np.zeros(len(weight))
+    fresh[kept] = probability[kept]
+    return fresh
+
+
+def _conditioning(space: Space) -> Codes:
+    """Return the stratum that a shared network or identity is judged in: reseller × network kind × country."""
+    frame = space.frame
+    columns = [frame.attribute["reseller_id"], main_value(frame, "network_kind"), main_value(frame, "country")]
+    return strata(columns).of
+
+
+def _stack(space: Space, weight: Floats) -> Floats:
+    """Prompt construction and client: held and missing traits that tell the campaign from the background."""
+    total = np.zeros(len(weight))
+    for pairs in (space.bundles.held, *space.stack.values()):
+        if not pairs.n_values:
+            continue
+        inside = np.bincount(pairs.value, weights=weight[pairs.account], minlength=pairs.n_values)
+        outside = pairs.holders() - inside
+        size, rest = weight.sum(), len(weight) - weight.sum()
+        background = (outside + 0.5) / (rest + 1.0)
+        share = (inside + background) / (size + 1.0)
+        telling = (share >= 0.3) & (np.log(share / background) >= 1.5)
+        missing = np.where(telling, np.log((1 - share + 1e-3) / (1 - background + 1e-3)), 0.0)
+        own = weight[pairs.account]
+        without = np.maximum(inside[pairs.value] - own, 0.0)
+        share_without = (without + background[pairs.value]) / (size - own + 1.0)
+        held = np.log(share_without / background[pairs.value]) - missing[pairs.value]
+        held = np.where(telling[pairs.value], held, 0.0)
+        total += missing.sum() + np.bincount(pairs.account, weights=held, minlength=len(weight))
+    return np.clip(total, -6.0, 6.0)
+
+
+def _shared(families: tuple[Incidence, ...], weight: Floats, stratum: Codes, cap: float) -> Floats:
+    """Networks or identities: log of (1 − λ) + the best value's ratio of member share to background share.
+
+    λ is the share of members who share any value with another member, so that a member without a shared value costs only
+    log(1 − λ). Shares are within the account's stratum, shrunk to the global share with 30 pseudo-accounts.
+    """
+    best = np.zeros(len(weight))
+    linked = np.zeros(len(weight), bool)
+    has = np.zeros(len(weight), bool)
+    size_in = np.bincount(stratum, weights=weight)
+    size_out = np.bincount(stratum) - size_in
+    for pairs in families:
+        if not pairs.n_values:
+            continue
+        own = weight[pairs.account]
+        there = stratum[pairs.account].astype(np.int64)
+        key = there * pairs.n_values + pairs.value
+        _, cell = np.unique(key, return_inverse=True)
+        inside = np.bincount(cell, weights=own)[cell] - own
+        outside = np.bincount(cell, weights=1.0 - own)[cell]
+        all_inside = np.bincount(pairs.value, weights=own, minlength=pairs.n_values)[pairs.value] - own
+        all_outside = np.bincount(pairs.value, weights=1.0 - own, minlength=pairs.n_values)[pairs.value]
+        global_in = all_inside / max(weight.sum(), 1.0)
+        global_out = (all_outside + 0.5) / (len(weight) - weight.sum() + 1.0)
+        share_in = (inside + _PSEUDO * global_in) / (np.maximum(size_in[there] - own, 0.0) + _PSEUDO)
+        share_out = (outside + _PSEUDO * global_out) / (size_out[there] + _PSEUDO)
+        ratio = share_in / share_out
+        np.maximum.at(best, pairs.account, ratio)
+        has[pairs.account] = True
+        shares = pairs.account[(all_inside >= 0.9) & (ratio > 3.0)]
+        linked[shares] = True
+    members = weight * has
+    if members.sum() < 1:
+        return np.zeros(len(weight))
+    pooled = min(0.95, float((members * linked).sum() / members.sum()))
+    ratio = np.log((1.0 - pooled) + np.where(linked, best, 0.0))
+    return np.where(has, np.clip(ratio, -3.0, cap), 0.0)
+
+
+def _signup_scores(space: Space, weight: Floats) -> Floats:
+    """Return each account's log ratio of sign-up density among members (itself left out) to that among the rest."""
+    created = space.frame.created
+    known = created >= 0
+    out = np.full(len(created), np.nan)
+    if known.sum() < 10 or weight[known].sum() < 3:
+        return out
+    order = np.flatnonzero(known)[np.argsort(created[known], kind="stable")]
+    times, inside = created[order], weight[order]
+    running_in = np.concatenate(([0.0], np.cumsum(inside)))
+    running_out = np.concatenate(([0.0], np.cumsum(1.0 - inside)))
+    best = np.full(len(order), -np.inf)
+    for width in (6 * 3_600_000_000, 72 * 3_600_000_000):
+        low, high = np.searchsorted(times, times - width, "left"), np.searchsorted(times, times + width, "right")
+        near_in = running_in[high] - running_in[low] - inside
+        share_out = (running_out[high] - running_out[low] + 0.5) / (running_out[-1] + 1.0)
+        np.maximum(best, np.log((near_in + 1.0) / (share_out * running_in[-1] + 1.0)), out=best)
+    out[order] = best
+    return out
+
+
+def _likeness(space: Space, name: str, weight: Floats) -> Floats:
+    """Return each account's cosine with the mean member, itself left out; NaN without a vector."""
+    vectors = space.views[name].vectors  # type: ignore[attr-defined]
+    total = (vectors * weight[:, None]).sum(axis=0)
+    own = np.einsum("ij,ij->i", vectors, vectors)
+    cosine = (vectors @ total - weight * own) / np.maximum(weight.sum() - weight, 1.0)
+    return np.where(own > 0, cosine, np.nan)
+
+
+def _contrast(score: Floats, weight: Floats, cap: float) -> Floats:
+    """Turn a continuous score into nats: a normal for members against one for the rest, never beyond either mean.
+
+    Zero when members do not score above the rest, and for accounts without a score.
+    """
+    known = np.isfinite(score)
+    inside, outside = weight[known], 1.0 - weight[known]
+    if inside.sum() < 3 or outside.sum() < 10:
+        return np.zeros(len(score))
+    values = score[known]
+    mean_in, mean_out = np.average(values, weights=inside), np.average(values, weights=outside)
+    sd_out = float(np.sqrt(np.average((values - mean_out) ** 2, weights=outside))) + 1e-9
+    spread = np.average((values - mean_in) ** 2, weights=inside) * inside.sum() + 5.0 * sd_out**2
+    sd_in = float(np.sqrt(spread / (inside.sum() + 5.0)))
+    if mean_in - mean_out < 0.2 * sd_out:
+        return np.zeros(len(score))
+    at = np.clip(values, mean_out, mean_in)
+    nats = 0.5 * ((at - mean_out) / sd_out) ** 2 - 0.5 * ((at - mean_in) / sd_in) ** 2 + np.log(sd_out / sd_in)
+    out = np.zeros(len(score))
+    out[known] = np.clip(nats, -cap, cap)
+    return out

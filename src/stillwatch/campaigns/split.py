@@ -1,0 +1,114 @@
+"""From member accounts to exchanges: which of an account's exchanges are the campaign's and which its own.
+
+A two-component mixture over exchanges: the campaign's component is learnt from the members, the background is everyone
+else's traffic (each account counting alike), and every member has a mixing share of its own. An account that carries
+its own users' traffic beside a campaign's keeps the former out of the case.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stillwatch.linkage.space import Space
+from stillwatch.signals.frame import Ints
+
+Floats = npt.NDArray[np.float64]
+_MOST_BUNDLES = 60
+_CAP = 14.0
+
+
+@dataclass(frozen=True)
+class Split:
+    """``rows`` are the members' exchanges, ``probability`` that each is the campaign's, ``share`` by member."""
+
+    rows: Ints
+    probability: Floats
+    share: Floats
+
+
+def split_exchanges(space: Space, members: Ints, weight: Floats, *, rounds: int = 20) -> Split:
+    """Split the exchanges of ``members`` (account codes), each counting with its membership ``weight``."""
+    frame = space.frame
+    inside = np.zeros(frame.n_accounts, bool)
+    inside[members] = True
+    rows = np.flatnonzero(inside[frame.account])
+    if not len(rows):
+        return Split(rows, np.zeros(0), np.zeros(len(members)))
+    features = _features(space, members)
+    place = np.searchsorted(members, frame.account[rows])
+    even = (1.0 / np.maximum(frame.volume(), 1))[frame.account]
+    outside = ~inside[frame.account]
+    background = [_shares(f, even * outside, f.max() + 1) for f in features]
+    mine = [f[rows] for f in features]
+    probability = np.full(len(rows), 0.8)
+    share = np.full(len(members), 0.8)
+    for _ in range(rounds):
+        importance = probability * (even[rows] ** 0.5) * weight[place]
+        score = np.zeros(len(rows))
+        for value, base in zip(mine, background, strict=True):
+            wide = _shares(value, importance, len(base), prior=base)
+            score += np.clip(np.log(wide / base)[value], -4.0, 6.0)
+        odds = np.exp(np.clip(score, -_CAP, _CAP))
+        fresh = share[place] * odds / (share[place] * odds + 1.0 - share[place])
+        share = (np.bincount(place, weights=fresh, minlength=len(members)) + 0.8) / (
+            np.bincount(place, minlength=len(members)) + 1.0
+        )
+        if np.abs(fresh - probability).mean() < 1e-4:
+            probability = fresh
+            break
+        probability = fresh
+    return Split(rows, probability, share)
+
+
+def _features(space: Space, members: Ints) -> list[npt.NDArray[np.int64]]:
+    """Return categorical features of every exchange: construction, task, client, session."""
+    frame, labels = space.frame, space.labels
+    columns: list[npt.NDArray[np.int64]] = [
+        frame.capability.astype(np.int64),
+        labels.topic.astype(np.int64),
+        labels.form.astype(np.int64),
+        labels.elicits.astype(np.int64),
+        frame.code["user_agent"].astype(np.int64) + 1,
+        frame.code["client_fingerprint"].astype(np.int64) + 1,
+        np.nan_to_num(space.worth.exchange[:, 1], nan=2.0).astype(np.int64),
+        _constructed(space, members),
+    ]
+    return columns
+
+
+def _constructed(space: Space, members: Ints) -> npt.NDArray[np.int64]:
+    """Return, by exchange, how much campaign construction it carries: 0 none, 1 a little, 2 some, 3 most.
+
+    The bundles are those that members hold far more often than others.
+    """
+    held = space.bundles.held
+    n = space.frame.n_accounts
+    inside = np.zeros(n)
+    inside[members] = 1.0
+    count_in = np.bincount(held.value, weights=inside[held.account], minlength=held.n_values)
+    share = (count_in + 0.1) / (len(members) + 1.0)
+    background = (held.holders() - count_in + 0.5) / (n - len(members) + 1.0)
+    lift = np.log(share / background)
+    telling = np.flatnonzero((share >= 0.15) & (lift >= 1.5))
+    telling = telling[np.argsort(-lift[telling], kind="stable")][:_MOST_BUNDLES]
+    wanted = np.zeros(held.n_values + 1, bool)
+    wanted[telling] = True
+    hits = np.bincount(
+        space.element_rows[wanted[space.element_bundle]], minlength=space.frame.n_exchanges
+    )
+    return np.digitize(hits, [1, 3, 8]).astype(np.int64)
+
+
+def _shares(
+    value: npt.NDArray[np.int64], importance: Floats, width: int, *, prior: Floats | None = None
+) -> Floats:
+    """Return smoothed shares of each value; towards ``prior`` with the weight of 2 % of the total, else add-½."""
+    counts = np.bincount(value, weights=importance, minlength=width)
+    total = counts.sum()
+    if prior is None:
+        floor = max(total, 1e-9) * 1e-3 / width
+        return (counts + floor) / (counts + floor).sum()
+    return (counts + 0.02 * max(total, 1e-9) * prior) / (1.02 * max(total, 1e-9))

@@ -1,0 +1,313 @@
+"""A judged group -> the records of the out folder: one campaign, its members, terms, evidence, links, templates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from stillwatch.attribution.verdict import Judged
+from stillwatch.campaigns.discover import stands_out
+from stillwatch.campaigns.harvest import Harvest
+from stillwatch.campaigns.lineage import Lineage
+from stillwatch.campaigns.profile import BLOCKS, WHAT_BLOCKS, WHO_BLOCKS
+from stillwatch.cases.evidence import AXIS_OF, Evidence, axis_records
+from stillwatch.linkage.space import Space
+from stillwatch.signals.frame import Ints
+
+Floats = npt.NDArray[np.float64]
+Heads = Callable[[dict[int, str]], dict[int, str]]
+_MOST_TEMPLATES, _MOST_LINKS = 30, 3_000
+
+
+def iso(us: int) -> str:
+    """Return microseconds since 1970 as ISO 8601 UTC.
+
+    >>> iso(0)
+    '1970-01-01T00:00:00Z'
+    """
+    return datetime.fromtimestamp(us / 1e6, UTC).isoformat().replace("+00:00", "Z")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A judged group with its id, harvest and evidence: all that the writers need."""
+
+    judged: Judged
+    lineage: Lineage
+    harvest: Harvest
+    evidence: list[Evidence]
+
+
+def campaign_record(recorded: Recorded, space: Space) -> dict[str, Any]:
+    """Return the record of ``campaigns.json``."""
+    judged, taken = recorded.judged, recorded.harvest
+    return {
+        "campaign_id": recorded.lineage.campaign_id,
+        "verdict": judged.verdict,
+        "first_seen": iso(taken.first_seen),
+        "last_seen": iso(taken.last_seen),
+        "accounts": taken.accounts,
+        "exchanges": taken.exchanges,
+        "tokens": taken.tokens,
+        "accounts_interval": list(taken.accounts_interval),
+        "exchanges_interval": list(taken.exchanges_interval),
+        "tokens_interval": list(taken.tokens_interval),
+        "capabilities": list(taken.capability_shares),
+        "capability_shares": taken.capability_shares,
+        "models": list(taken.models),
+        "surfaces": list(taken.surfaces),
+        "q_value": significant(judged.found.seed.q_value),
+        "axes": axis_records(judged.found),
+        "evidence": [line.text for line in recorded.evidence],
+        "innocent_explanations": [
+            {"name": e.name, "outcome": e.outcome, "reason": e.reason} for e in judged.explanations
+        ],
+        "person_reason": judged.reason if judged.verdict == "needs_person" else None,
+        "lineage": {"event": recorded.lineage.event, "previous": list(recorded.lineage.previous)},
+    }
+
+
+def cleared_record(judged: Judged, space: Space, number: int) -> dict[str, Any]:
+    """Return the record of ``considered.json`` of a group that was cleared."""
+    found = judged.found
+    volume = space.frame.volume()
+    return {
+        "group_id": f"G-{number:03d}",
+        "accounts": len(found.members),
+        "exchanges": int(volume[found.members].sum()),
+        "what": found.seed.candidate.what,
+        "worth": round(found.worth, 4),
+        "views": {name: significant(found.views[name].p_value) for name in WHO_BLOCKS},
+        "cleared_by": judged.decided_by,
+        "reason": judged.reason,
+    }
+
+
+def significant(value: float, digits: int = 3) -> float | None:
+    """Round to significant digits; NaN becomes None.
+
+    >>> significant(0.00123456)
+    0.00123
+    """
+    return None if not np.isfinite(value) else float(f"{value:.{digits}g}")
+
+
+def member_rows(recorded: Recorded, space: Space) -> list[dict[str, Any]]:
+    """Return the rows of ``members.parquet``, likeliest first."""
+    found, frame = recorded.judged.found, space.frame
+    first, last = _seen(recorded, space)
+    what, who = found.profile.total(WHAT_BLOCKS), found.profile.total(WHO_BLOCKS)
+    worth = found.profile.terms["WORTH"]
+    roles = _roles(recorded, space)
+    order = np.lexsort((found.members, -found.probability))
+    return [
+        {
+            "campaign_id": recorded.lineage.campaign_id,
+            "account_id": frame.account_ids[int(found.members[i])].as_py(),
+            "probability": round(float(found.probability[i]), 6),
+            "role": roles[i],
+            "log_lr_what": round(float(what[found.members[i]]), 4),
+            "log_lr_who": round(float(who[found.members[i]]), 4),
+            "log_lr_worth": round(float(worth[found.members[i]]), 4),
+            "first_seen": int(first[i]) if first[i] >= 0 else None,
+            "last_seen": int(last[i]) if last[i] >= 0 else None,
+        }
+        for i in order
+    ]
+
+
+def _seen(recorded: Recorded, space: Space) -> tuple[Ints, Ints]:
+    """Return the first and last campaign exchange of each member, -1 when it has none."""
+    found, frame = recorded.judged.found, space.frame
+    rows = found.split.rows[found.split.probability >= 0.5]
+    place = np.searchsorted(found.members, frame.account[rows])
+    first = np.full(len(found.members), np.iinfo(np.int64).max)
+    last = np.full(len(found.members), -1, np.int64)
+    np.minimum.at(first, place, frame.ts[rows])
+    np.maximum.at(last, place, frame.ts[rows])
+    return np.where(last >= 0, first, -1), last
+
+
+def _roles(recorded: Recorded, space: Space) -> list[str]:
+    """Name each member's part: mixed, closed, successor (signed up within two days after a closure) or pool."""
+    found, frame = recorded.judged.found, space.frame
+    closures = np.sort(frame.closed[found.members][frame.closed[found.members] >= 0])
+    roles = []
+    for account, share in zip(found.members, found.split.share, strict=True):
+        since = frame.created[account] - closures
+        if frame.closed[account] >= 0:
+            roles.append("closed")
+        elif frame.created[account] >= 0 and ((since >= 0) & (since < 2 * 86_400_000_000)).any():
+            roles.append("successor")
+        else:
+            roles.append("mixed" if share < 0.8 else "pool")
+    return roles
+
+
+def term_rows(recorded: Recorded, space: Space) -> list[dict[str, Any]]:
+    """Return the rows of ``member_terms.parquet``: the prior and every block's nats of every member."""
+    found, campaign = recorded.judged.found, recorded.lineage.campaign_id
+    details = _details(recorded, space)
+    rows = []
+    for place, account in enumerate(found.members):
+        name = space.frame.account_ids[int(account)].as_py()
+        base = {"campaign_id": campaign, "account_id": name}
+        prior = f"{len(found.members)} of {space.frame.n_accounts} accounts"
+        rows.append(
+            {**base, "axis": "PRIOR", "term": "prior odds", "detail": prior, "log_lr": round(found.profile.prior, 4)}
+        )
+        for block in BLOCKS:
+            nats = round(float(found.profile.terms[block][account]), 4)
+            detail = details.get((block, place), "")
+            rows.append({**base, "axis": AXIS_OF[block], "term": TERM[block], "detail": detail, "log_lr": nats})
+    return rows
+
+
+TERM = {
+    "STACK": "prompt construction and client",
+    "TASK": "kind of work",
+    "NET": "network",
+    "ID": "identity and payment",
+    "LIFE": "sign-up time",
+    "TIME": "rhythm",
+    "WORTH": "worth to a trainer",
+}
+
+
+def _details(recorded: Recorded, space: Space) -> dict[tuple[str, int], str]:
+    """Say for networks and identities which value a member shares with how many others."""
+    members = recorded.judged.found.members
+    inside = np.zeros(space.frame.n_accounts, bool)
+    inside[members] = True
+    out: dict[tuple[str, int], str] = {}
+    for block, families in (("NET", space.net), ("ID", space.identity)):
+        for family, pairs in families.items():
+            count = np.bincount(pairs.value, weights=inside[pairs.account], minlength=pairs.n_values)
+            for place, account in enumerate(members):
+                span = slice(pairs.start[account], pairs.start[account + 1])
+                best = count[pairs.value[span]].max(initial=0.0)
+                if best >= 2 and (block, place) not in out:
+                    out[block, place] = f"shares {family} with {int(best) - 1} other members"
+    return out
+
+
+def link_rows(recorded: Recorded, space: Space) -> list[dict[str, Any]]:
+    """Return the rows of ``links.parquet``: pairs of members that share a value, likeliest values first, capped.
+
+    Holders of a value are chained, not all paired, so that the rows grow with the holders and not with their square.
+    """
+    members, campaign = recorded.judged.found.members, recorded.lineage.campaign_id
+    inside = np.zeros(space.frame.n_accounts, bool)
+    inside[members] = True
+    families = [("NET", f) for f in space.net.values()] + [("ID", f) for f in space.identity.values()]
+    families.append(("WHAT", space.bundles.held))
+    best: dict[tuple[int, int, str], float] = {}
+    for axis, pairs in families:
+        holders = pairs.holders()
+        mine = inside[pairs.account]
+        order = np.lexsort((pairs.account[mine], pairs.value[mine]))
+        value, account = pairs.value[mine][order], pairs.account[mine][order]
+        same = value[1:] == value[:-1]
+        weight = np.log(np.maximum(1.0, 0.5 * (space.frame.n_accounts + 1) / (holders[value[1:]] + 0.5)))
+        for a, b, w in zip(account[:-1][same], account[1:][same], weight[same], strict=True):
+            key = (int(a), int(b), axis)
+            best[key] = max(best.get(key, 0.0), float(w))
+    ranked = sorted(best.items(), key=lambda item: (-item[1], item[0]))[:_MOST_LINKS]
+    ids = space.frame.account_ids
+    return [
+        {
+            "campaign_id": campaign,
+            "account_a": ids[a].as_py(),
+            "account_b": ids[b].as_py(),
+            "axis": axis,
+            "weight": round(w, 4),
+        }
+        for (a, b, axis), w in ranked
+        if w > 0
+    ]
+
+
+def exchange_table(recorded: Recorded, space: Space) -> pa.Table:
+    """Return the rows of ``campaign_exchanges.parquet``: exchanges with probability of at least ½, in id order."""
+    split = recorded.judged.found.split
+    taken = split.probability >= 0.5
+    ids = space.frame.exchange_ids.take(pa.array(split.rows[taken]))
+    table = pa.table(
+        {
+            "campaign_id": pa.array([recorded.lineage.campaign_id] * int(taken.sum()), pa.string()),
+            "exchange_id": ids,
+            "probability": np.round(split.probability[taken], 6),
+        }
+    )
+    return table.sort_by("exchange_id")
+
+
+def template_rows(recorded: Recorded, space: Space, heads: Heads) -> list[dict[str, Any]]:
+    """Return the rows of ``templates.parquet``: the constructions most used in the campaign's exchanges.
+
+    ``heads`` turns {template id: an exchange id that has it} into masked heads; without text it returns none.
+    """
+    frame, split = space.frame, recorded.judged.found.split
+    rows = split.rows[split.probability >= 0.5]
+    rows = rows[frame.template[rows] > 0]
+    ids, inverse, exchanges = np.unique(frame.template[rows], return_inverse=True, return_counts=True)
+    pairs = (
+        np.unique(np.stack([inverse.reshape(-1), frame.account[rows]], axis=1), axis=0)
+        if len(rows)
+        else np.zeros((0, 2), int)
+    )
+    accounts = np.bincount(pairs[:, 0].astype(np.int64), minlength=len(ids))
+    top = np.lexsort((ids, -exchanges, -accounts))[:_MOST_TEMPLATES]
+    first = {int(ids[i]): frame.exchange_ids[int(rows[np.argmax(inverse.reshape(-1) == i)])].as_py() for i in top}
+    shown = heads(first)
+    return [
+        {
+            "campaign_id": recorded.lineage.campaign_id,
+            "template_id": int(ids[i]),
+            "head": shown.get(int(ids[i])),
+            "accounts": int(accounts[i]),
+            "exchanges": int(exchanges[i]),
+        }
+        for i in top
+    ]
+
+
+def ordered_accounts(judged: Judged, space: Space) -> Sequence[str]:
+    """Return a group's accounts in the order of their first campaign exchange (ties by id)."""
+    found, frame = judged.found, space.frame
+    rows = found.split.rows[found.split.probability >= 0.5]
+    first = np.full(frame.n_accounts, np.iinfo(np.int64).max)
+    np.minimum.at(first, frame.account[rows], frame.ts[rows])
+    order = found.members[np.lexsort((found.members, first[found.members]))]
+    return [frame.account_ids[int(a)].as_py() for a in order]
+
+
+def evidence_rows(recorded: Recorded) -> list[dict[str, Any]]:
+    """Return the rows of ``evidence.parquet``."""
+    return [
+        {
+            "campaign_id": recorded.lineage.campaign_id,
+            "axis": line.axis,
+            "name": line.name,
+            "text": line.text,
+            "weight_nats": round(line.weight_nats, 4),
+            "accounts": line.accounts,
+            "query": line.query.replace("{campaign}", recorded.lineage.campaign_id),
+        }
+        for line in recorded.evidence
+    ]
+
+
+def beyond(judged: Judged) -> list[str]:
+    """Return the WHO views that stand out.
+
+    >>> beyond.__name__
+    'beyond'
+    """
+    return [name for name in WHO_BLOCKS if stands_out(judged.found.views[name])]

@@ -1,0 +1,250 @@
+"""The whole main job: a dataset in, the out folder of architecture.md §4 out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+import stillwatch
+from stillwatch.attribution.verdict import Judged, judge
+from stillwatch.campaigns.discover import discover
+from stillwatch.campaigns.harvest import harvest
+from stillwatch.campaigns.lineage import Lineage, Trace, trace_lineage
+from stillwatch.cases.evidence import evidence_lines
+from stillwatch.cases.folder import TABLES, ScanOutput
+from stillwatch.cases.record import (
+    Recorded,
+    campaign_record,
+    cleared_record,
+    evidence_rows,
+    exchange_table,
+    link_rows,
+    member_rows,
+    ordered_accounts,
+    template_rows,
+    term_rows,
+)
+from stillwatch.errors import DatasetError
+from stillwatch.linkage.groups import candidates, tested
+from stillwatch.linkage.space import Space, build_space
+from stillwatch.signals.cues import RULES_VERSION
+from stillwatch.signals.frame import Frame, read_frame
+from stillwatch.signals.text import masked_head
+from stillwatch.tables import Dataset
+from stillwatch.types import Progress, silent
+
+LEAST_ACCOUNTS = 30
+
+
+@dataclass
+class Stages:
+    """Seconds and peak memory by stage, for ``run.json`` alone."""
+
+    clock: Any = time.perf_counter
+    done: list[dict[str, Any]] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, name: str, rows: int = 0) -> Iterator[None]:
+        """Time a stage."""
+        begun = self.clock()
+        yield
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        self.done.append(
+            {"name": name, "seconds": round(self.clock() - begun, 3), "peak_mb": round(peak, 1), "rows": rows}
+        )
+
+
+@dataclass(frozen=True)
+class ScanSettings:
+    """What a scan may be told: the false discovery rate ``q``, the ``seed`` of its draws, the earlier scan's folder."""
+
+    q: float = 0.1
+    seed: int = 0
+    previous: Path | None = None
+
+
+def scan(dataset: Dataset, out: Path, settings: ScanSettings | None = None, *, progress: Progress = silent) -> ScanOutput:
+    """Find campaigns in a dataset and write the out folder; return it opened.
+
+    An earlier scan in ``out`` (or ``settings.previous``) lends its campaign ids. The files are replaced at the
+    end, all written before the first is moved, so an interrupted scan leaves the earlier ones. Raises :class:`DatasetError` when the dataset keeps no contract.
+    """
+    chosen = settings or ScanSettings()
+    if not 0 < chosen.q < 1:
+        raise DatasetError(f"q is {chosen.q}; it is a rate between 0 and 1, such as 0.1")
+    stages = Stages()
+    earlier = _earlier(chosen.previous or out)
+    with stages.stage("read and fingerprint", dataset.count_exchanges()):
+        frame = read_frame(dataset, progress=progress)
+    judged, space = _judge_all(frame, chosen, stages, progress)
+    with stages.stage("write", len(judged)):
+        _write(dataset, out, frame, space, judged, earlier, chosen, stages)
+    return ScanOutput.open(out)
+
+
+def _judge_all(
+    frame: Frame, chosen: ScanSettings, stages: Stages, progress: Progress
+) -> tuple[list[Judged], Space | None]:
+    """Run signals, linkage, campaigns and attribution; nothing to link gives no groups."""
+    if frame.n_accounts < LEAST_ACCOUNTS or not frame.n_exchanges:
+        return [], None
+    with stages.stage("traits", frame.n_exchanges):
+        space = build_space(frame, seed=chosen.seed, progress=progress)
+    with stages.stage("candidates", frame.n_accounts):
+        proposed = candidates(space, seed=chosen.seed)
+    with stages.stage("test groups", len(proposed)):
+        groups = tested(space, proposed, seed=chosen.seed, progress=progress)
+    with stages.stage("expand and split", len(groups)):
+        found = discover(space, proposed, groups, q=chosen.q, seed=chosen.seed, progress=progress)
+    with stages.stage("weigh explanations", len(found)):
+        return [judge(space, one) for one in found], space
+
+
+def _write(
+    dataset: Dataset,
+    out: Path,
+    frame: Frame,
+    space: Space | None,
+    judged: list[Judged],
+    earlier: list[Trace],
+    chosen: ScanSettings,
+    stages: Stages,
+) -> None:
+    fresh = out / ".new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    reported = [j for j in judged if j.verdict != "cleared"]
+    recorded = _recorded(reported, space, earlier) if space else []
+    cleared = [cleared_record(j, space, i + 1) for i, j in enumerate(j for j in judged if j.verdict == "cleared") if space]
+    _tables(fresh, dataset, recorded, space)
+    _json(fresh / "campaigns.json", [campaign_record(r, space) for r in recorded if space])
+    _json(fresh / "considered.json", cleared)
+    _json(fresh / "run.json", _run(dataset, frame, chosen, stages))
+    _replace(fresh, out)
+
+
+def _recorded(reported: list[Judged], space: Space, earlier: list[Trace]) -> list[Recorded]:
+    orders = [ordered_accounts(j, space) for j in reported]
+    traces = [
+        (Trace("", frozenset(order), _templates(j, space)), order) for j, order in zip(reported, orders, strict=True)
+    ]
+    lines: list[Lineage] = trace_lineage(traces, earlier)
+    recorded = []
+    for j, line in zip(reported, lines, strict=True):
+        taken = harvest(space.frame, j.found)
+        recorded.append(Recorded(j, line, taken, evidence_lines(space, j.found, taken)))
+    rank = {"campaign": 0, "needs_person": 1}
+    return sorted(recorded, key=lambda r: (rank[r.judged.verdict], -r.harvest.exchanges, r.lineage.campaign_id))
+
+
+def _templates(judged: Judged, space: Space) -> frozenset[int]:
+    """Return the template ids that at least two of the campaign's accounts use."""
+    return frozenset(
+        row["template_id"] for row in template_rows(_unnamed(judged, space), space, lambda _: {}) if row["accounts"] >= 2
+    )
+
+
+def _unnamed(judged: Judged, space: Space) -> Recorded:
+    return Recorded(judged, Lineage("", "new", ()), harvest(space.frame, judged.found), [])
+
+
+def _earlier(folder: Path) -> list[Trace]:
+    """Read the campaigns of an earlier scan; none when there is none."""
+    if not (folder / "campaigns.json").exists():
+        return []
+    before = ScanOutput.open(folder)
+    members, templates = before.table("members"), before.table("templates")
+    traces = []
+    for campaign in before.campaigns:
+        mine = members.filter(pc.equal(members["campaign_id"], campaign.campaign_id))
+        shared = templates.filter(pc.equal(templates["campaign_id"], campaign.campaign_id))
+        shared = shared.filter(pc.greater_equal(shared["accounts"], 2)) if len(shared) else shared
+        ids = frozenset(int(t) for t in shared["template_id"].to_pylist())
+        traces.append(Trace(campaign.campaign_id, frozenset(mine["account_id"].to_pylist()), ids))
+    return traces
+
+
+def _tables(folder: Path, dataset: Dataset, recorded: list[Recorded], space: Space | None) -> None:
+    heads = _head_reader(dataset)
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES if name != "campaign_exchanges"}
+    exchanges = []
+    for one in recorded:
+        if space is None:
+            continue
+        rows["members"] += member_rows(one, space)
+        rows["member_terms"] += term_rows(one, space)
+        rows["evidence"] += evidence_rows(one)
+        rows["links"] += link_rows(one, space)
+        rows["templates"] += template_rows(one, space, heads)
+        exchanges.append(exchange_table(one, space))
+    for name, mine in rows.items():
+        pq.write_table(pa.Table.from_pylist(mine, schema=pa.schema(list(TABLES[name].items()))), folder / f"{name}.parquet")
+    schema = pa.schema(list(TABLES["campaign_exchanges"].items()))
+    taken = pa.concat_tables([t.cast(schema) for t in exchanges]) if exchanges else schema.empty_table()
+    pq.write_table(taken, folder / "campaign_exchanges.parquet")
+
+
+def _head_reader(dataset: Dataset) -> Any:
+    """Return a function from {template id: exchange id} to masked heads, read from the dataset's text in one pass."""
+
+    def heads(wanted: dict[int, str]) -> dict[int, str]:
+        by_exchange = {exchange: template for template, exchange in wanted.items()}
+        ids = pa.array(sorted(by_exchange), pa.string())
+        shown: dict[int, str] = {}
+        for batch in dataset.batches(["exchange_id", "prompt_text"]):
+            hit = batch.filter(pc.is_in(batch["exchange_id"], value_set=ids))
+            for exchange, text in zip(hit["exchange_id"].to_pylist(), hit["prompt_text"].to_pylist(), strict=True):
+                if text:
+                    shown[by_exchange[exchange]] = masked_head(text)
+        return shown
+
+    return heads
+
+
+def _run(dataset: Dataset, frame: Frame, chosen: ScanSettings, stages: Stages) -> dict[str, Any]:
+    rejects = sum(1 for file in sorted((dataset.path / "rejects").glob("*.ndjson")) for _ in file.open("rb"))
+    coverage = {name: round(share, 4) for name, share in sorted(frame.coverage.items())}
+    return {
+        "version": stillwatch.__version__,
+        "parameters": {"q": chosen.q, "rules": str(RULES_VERSION)},
+        "seed": chosen.seed,
+        "input_sha256": _fingerprint(dataset),
+        "rows": {"exchanges": frame.n_exchanges, "accounts": frame.n_accounts, "rejects": rejects},
+        "coverage": coverage,
+        "missing_evidence": [name for name, share in coverage.items() if share == 0.0],
+        "stages": stages.done,
+    }
+
+
+def _fingerprint(dataset: Dataset) -> str:
+    """Hash the names and bytes of the dataset's tables."""
+    digest = hashlib.sha256()
+    others = [dataset.path / name for name in ("accounts.parquet", "launches.parquet")]
+    for file in [*dataset.exchange_files(), *(f for f in others if f.exists())]:
+        digest.update(str(file.relative_to(dataset.path)).encode())
+        with file.open("rb") as handle:
+            digest.update(hashlib.file_digest(handle, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _replace(fresh: Path, out: Path) -> None:
+    """Move the new files over the old ones, ``run.json`` last; other files of the folder stay."""
+    for file in sorted(fresh.iterdir(), key=lambda f: (f.name == "run.json", f.name)):
+        file.replace(out / file.name)
+    fresh.rmdir()

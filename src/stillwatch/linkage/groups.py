@@ -1,0 +1,203 @@
+"""Candidate groups and their tests: two routes, honest nulls, false discovery controlled.
+
+Route B chooses groups by WHAT is asked (bundles of shared prompt construction, communities of alike work) and tests the
+four views of WHO. Route A chooses groups by shared networks and identities and tests WHAT, sign-ups and rhythm. A view
+that chose a group never tests it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from stillwatch.linkage.communities import communities, nearest, shared_values
+from stillwatch.linkage.nulls import benjamini_hochberg, partial_conjunction, sample, tail
+from stillwatch.linkage.space import WHO, Space
+from stillwatch.signals.frame import Ints
+from stillwatch.signals.sketch import Kind
+from stillwatch.signals.worth import group_worth
+from stillwatch.types import Progress, silent
+
+LEAST_MEMBERS = 8
+MOST_TESTED = 1_000
+LEAST_EFFECT = 0.25
+LEAST_WORTH = 0.5
+SCREEN_DRAWS, DRAWS = 40, 200
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A group to test: its route (A or B), where it comes from in words, its accounts, their worth and, if any, bundle."""
+
+    route: str
+    what: str
+    members: Ints
+    bundle: int = -1
+    worth: float = 0.0
+
+
+@dataclass(frozen=True)
+class ViewResult:
+    """One view of one group: nats a member, the null's mean, p-value, and the share of members with evidence."""
+
+    effect: float
+    expected: float
+    p_value: float
+    known: float
+
+    @property
+    def excess(self) -> float:
+        """Return nats a member beyond what chance gives."""
+        return self.effect - self.expected
+
+
+@dataclass(frozen=True)
+class Group:
+    """A tested candidate: views by name, the p-value that two independent kinds of evidence hold, and its q-value."""
+
+    candidate: Candidate
+    views: dict[str, ViewResult]
+    p_value: float
+    q_value: float
+
+
+def candidates(space: Space, *, seed: int = 0) -> list[Candidate]:
+    """Propose groups by both routes, largest first, near-duplicates left out."""
+    n = space.frame.n_accounts
+    proposed = [*_by_construction(space), *_by_work(space, seed), *_by_sharing(space, seed)]
+    kept: list[Candidate] = []
+    seen: dict[str, _Seen] = {"A": _Seen(n), "B": _Seen(n)}
+    for candidate in sorted(proposed, key=lambda c: -len(c.members)):
+        fits = LEAST_MEMBERS <= len(candidate.members) <= n / 2
+        if fits and seen[candidate.route].fresh(candidate.members):
+            kept.append(replace(candidate, worth=worthwhile(space, candidate)))
+    return kept
+
+
+def worthwhile(space: Space, candidate: Candidate) -> float:
+    """Return the worth of a candidate: of the exchanges that carry its bundle, else of its members' accounts."""
+    if candidate.bundle >= 0:
+        rows = np.zeros(space.frame.n_exchanges, bool)
+        rows[space.element_rows[space.element_bundle == candidate.bundle]] = True
+        return group_worth(space.frame, space.labels, space.worth, rows)[0]
+    values = space.worth.account[candidate.members]
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else 0.0
+
+
+class _Seen:
+    """Remember groups so that a later one that is nearly one of them (Jaccard ≥ 0.8) is left out."""
+
+    def __init__(self, n_accounts: int) -> None:
+        self._groups: list[Ints] = []
+        self._of: list[list[int]] = [[] for _ in range(n_accounts)]
+
+    def fresh(self, members: Ints) -> bool:
+        """Say whether no earlier group is nearly this one, and remember it."""
+        near = Counter(number for account in members[:: max(1, len(members) // 50)] for number in self._of[account])
+        for number, _ in near.most_common(5):
+            both = len(np.intersect1d(members, self._groups[number], assume_unique=True))
+            if both >= 0.8 * (len(members) + len(self._groups[number]) - both):
+                return False
+        for account in members:
+            self._of[account].append(len(self._groups))
+        self._groups.append(members)
+        return True
+
+
+def _by_construction(space: Space) -> list[Candidate]:
+    """Groups that share prompt construction: bundles of three or more hashes, or of a whole system text or tool set."""
+    held = space.bundles.held
+    order = np.argsort(held.value, kind="stable")
+    bounds = np.searchsorted(held.value[order], np.arange(held.n_values + 1))
+    label = space.content.label if space.content.label is not None else np.zeros(0, np.uint64)
+    whole = np.isin(label >> np.uint64(60), np.array([Kind.SYSTEM_ID, Kind.TOOLSET], np.uint64))
+    strong = np.zeros(held.n_values, bool)
+    strong[space.bundles.of[whole]] = True
+    strong |= space.bundles.size >= 3
+    found = []
+    for number in np.flatnonzero(strong):
+        members = np.sort(held.account[order[bounds[number] : bounds[number + 1]]]).astype(np.int64)
+        found.append(Candidate("B", f"shared prompt construction ({space.bundles.size[number]} hashes)", members, int(number)))
+    return found
+
+
+def _by_work(space: Space, seed: int) -> list[Candidate]:
+    """Groups that ask for alike work: communities of the nearest-neighbour graph of task vectors."""
+    vectors = space.views["TASK"].vectors  # type: ignore[attr-defined]
+    graph = nearest(vectors)
+    groups = communities(graph, (1.0, 5.0, 25.0), least=LEAST_MEMBERS, seed=seed)
+    return [Candidate("B", "alike work", group.astype(np.int64)) for group in groups]
+
+
+def _by_sharing(space: Space, seed: int) -> list[Candidate]:
+    """Groups that share rare networks and identities."""
+    graph = shared_values([*space.net.values(), *space.identity.values()], space.frame.n_accounts)
+    groups = communities(graph, (0.2, 1.0, 4.0), least=LEAST_MEMBERS, seed=seed)
+    return [Candidate("A", "shared networks and identities", group.astype(np.int64)) for group in groups]
+
+
+def tested(
+    space: Space, proposed: list[Candidate], *, seed: int = 0, progress: Progress = silent
+) -> list[Group]:
+    """Test the candidates and correct for their number (Benjamini–Hochberg at q / 2 a route).
+
+    Groups whose pooled worth is below that of the middle account are not tested: no trainer wants them, and worth takes
+    no part in the tests, so leaving them out costs no validity and buys power.
+    """
+    proposed = [candidate for candidate in proposed if candidate.worth >= LEAST_WORTH]
+    results = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        streams = [np.random.default_rng([seed, number]) for number in range(len(proposed))]
+        for result in pool.map(partial(_test, space), proposed, streams):
+            results.append(result)
+            progress("test groups", len(results), len(proposed), "groups")
+    groups: list[Group] = []
+    for route in ("A", "B"):
+        mine = [(c, v, p) for c, (v, p) in zip(proposed, results, strict=True) if c.route == route]
+        q_values = np.minimum(1.0, 2 * benjamini_hochberg(np.array([p for _, _, p in mine])))
+        groups += [Group(c, v, p, float(qv)) for (c, v, p), qv in zip(mine, q_values, strict=True)]
+    return groups
+
+
+
+
+
+def _test(space: Space, candidate: Candidate, rng: np.random.Generator) -> tuple[dict[str, ViewResult], float]:
+    members = candidate.members
+    if len(members) > MOST_TESTED:
+        members = np.sort(rng.choice(members, MOST_TESTED, replace=False))
+    names = WHO if candidate.route == "B" else ("STACK", "TASK", "LIFE", "TIME")
+    views = {name: view_result(space, name, members, rng, SCREEN_DRAWS) for name in names}
+    if _combined(candidate.route, views) < 0.1:
+        views = {
+            name: view_result(space, name, members, rng, DRAWS) if view.p_value < 0.5 else view
+            for name, view in views.items()
+        }
+    return views, _combined(candidate.route, views)
+
+
+def view_result(space: Space, name: str, members: Ints, rng: np.random.Generator, draws: int) -> ViewResult:
+    """Measure one view of a group against stratified draws."""
+    view = space.views[name]
+    known = view.known(members)
+    if known < 0.1:
+        return ViewResult(0.0, 0.0, float("nan"), known)
+    effect = view.effect(members)
+    null = sample(view.effect, members, space.strata[name], rng, draws)
+    return ViewResult(effect, float(null.mean()), tail(effect, null), known)
+
+
+def _combined(route: str, views: dict[str, ViewResult]) -> float:
+    """Combine the views: two of WHO for route B; WHAT and one of sign-ups or rhythm for route A."""
+    p = {name: (v.p_value if v.excess >= LEAST_EFFECT else max(v.p_value, 0.5)) for name, v in views.items()}
+    if route == "B":
+        return partial_conjunction(np.array([p[name] for name in WHO]))
+    what = min(1.0, 2 * np.nanmin([p["STACK"], p["TASK"], 1.0]))
+    who = min(1.0, 2 * np.nanmin([p["LIFE"], p["TIME"], 1.0]))
+    return float(max(what, who))

@@ -1,0 +1,154 @@
+"""What chance alone would give: stratified draws of other accounts, tail probabilities, and their correction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from stillwatch.signals.frame import Codes, Ints
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Strata:
+    """``of[a]`` is the stratum of account a; a stratum with fewer than ``least`` accounts was joined to a coarser one."""
+
+    of: Codes
+    members: tuple[Ints, ...]
+
+
+def strata(columns: list[Codes], *, least: int = 30) -> Strata:
+    """Cross the columns, most important first, dropping the last ones wherever a cell has fewer than ``least`` accounts.
+
+    >>> strata([np.array([0, 0, 1, 1], np.int32), np.array([0, 1, 0, 0], np.int32)], least=2).of.tolist()
+    [0, 0, 1, 1]
+    """
+    n = len(columns[0])
+    of = np.zeros(n, np.int64)
+    settled = np.zeros(n, bool)
+    next_id = 0
+    for depth in range(len(columns), -1, -1):
+        key = np.stack([np.zeros(n, np.int64), *(c.astype(np.int64) for c in columns[:depth])], axis=1)[~settled]
+        if not len(key):
+            break
+        _, inverse, counts = np.unique(key, axis=0, return_inverse=True, return_counts=True)
+        inverse = inverse.reshape(-1)
+        big = (counts[inverse] >= least) | (depth == 0)
+        index = np.flatnonzero(~settled)
+        _, dense = np.unique(inverse[big], return_inverse=True)
+        of[index[big]] = next_id + dense
+        next_id += int(dense.max()) + 1 if len(dense) else 0
+        settled[index[big]] = True
+    _, of = np.unique(of, return_inverse=True)
+    order = np.argsort(of, kind="stable")
+    bounds = np.searchsorted(of[order], np.arange(int(of.max()) + 2 if n else 1))
+    return Strata(of.astype(np.int32), tuple(order[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)))
+
+
+def draws(group: Ints, space: Strata, rng: np.random.Generator, count: int) -> Ints:
+    """Draw ``count`` groups like this one from the accounts outside it (count × members, each row sorted).
+
+    Each stratum gives as many accounts as the group has in it, without replacement; where fewer than ten of a stratum
+    are outside the group, or fewer than are needed, the draw is from everyone outside.
+    """
+    inside = np.zeros(len(space.of), bool)
+    inside[group] = True
+    others = np.flatnonzero(~inside)
+    pools, bounds, needs = [], [0], []
+    spare = 0
+    for stratum, need in zip(*np.unique(space.of[group], return_counts=True), strict=True):
+        pool = space.members[stratum]
+        pool = pool[~inside[pool]]
+        if len(pool) < max(10, need):
+            spare += int(need)
+            continue
+        pools.append(pool)
+        bounds.append(bounds[-1] + len(pool))
+        needs.append(int(need))
+    if spare and len(others):
+        pools.append(others)
+        bounds.append(bounds[-1] + len(others))
+        needs.append(min(spare, len(others)))
+    if not pools:
+        return np.zeros((count, 0), np.int64)
+    chosen = _pick(np.concatenate(pools), np.array(bounds), np.array(needs), count, int(rng.integers(2**62)))
+    return np.sort(chosen, axis=1)
+
+
+@numba.njit(cache=True, nogil=True)
+def _pick(pool: Ints, bounds: Ints, needs: Ints, count: int, seed: int) -> Ints:
+    """Pick from each pool by a partial Fisher–Yates shuffle (Durstenfeld 1964), ``count`` times over."""
+    state = np.uint64(seed) + np.uint64(0x9E3779B97F4A7C15)
+    out = np.empty((count, needs.sum()), np.int64)
+    for c in range(count):
+        place = 0
+        for s in range(len(needs)):
+            low, high = bounds[s], bounds[s + 1]
+            for k in range(needs[s]):
+                state += np.uint64(0x9E3779B97F4A7C15)
+                z = state
+                z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+                z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+                z = z ^ (z >> np.uint64(31))
+                j = low + k + np.int64((z >> np.uint64(33)) % np.uint64(high - low - k))
+                pool[low + k], pool[j] = pool[j], pool[low + k]
+                out[c, place] = pool[low + k]
+                place += 1
+    return out
+
+
+def tail(observed: float, null: Floats) -> float:
+    """Return P(null ≥ observed): by rank when the null reaches it, else by a gamma (Pearson III) fit to the null.
+
+    Three moments of the draws give the tail past the draws (Winkler et al. 2016, doi:10.1016/j.neuroimage.2016.05.068);
+    never below 1e-12, and never better than what rank allows by more than the fit says.
+
+    >>> tail(0.0, np.ones(50)) > 0.9
+    True
+    """
+    reached = int((null >= observed).sum())
+    rank = (reached + 1) / (len(null) + 1)
+    spread = float(null.std())
+    if reached >= 5 or spread < 1e-12:
+        return rank if spread >= 1e-12 or reached else min(rank, 1 / (len(null) + 1))
+    skew = max(float(stats.skew(null)), 0.05)
+    fitted = float(stats.pearson3.sf((observed - null.mean()) / spread, skew))
+    return min(1.0, max(fitted, 1e-12))
+
+
+def benjamini_hochberg(p: Floats) -> Floats:
+    """Return q-values (Benjamini & Hochberg 1995).
+
+    >>> benjamini_hochberg(np.array([0.01, 0.04, 0.03])).round(3).tolist()
+    [0.03, 0.04, 0.04]
+    """
+    if not len(p):
+        return p
+    order = np.argsort(p)
+    raw = p[order] * len(p) / np.arange(1, len(p) + 1)
+    out = np.empty(len(p))
+    out[order] = np.minimum(np.minimum.accumulate(raw[::-1])[::-1], 1.0)
+    return out
+
+
+def partial_conjunction(p: Floats, need: int = 2) -> float:
+    """Return the p-value of "at least ``need`` of the views are real" (Benjamini & Heller 2008): Bonferroni form.
+
+    >>> round(partial_conjunction(np.array([0.001, 0.01, 0.5, 0.9])), 3)
+    0.03
+    """
+    known = np.sort(p[np.isfinite(p)])
+    if len(known) < need:
+        return 1.0
+    return float(min(1.0, (len(known) - need + 1) * known[need - 1]))
+
+
+def sample(statistic: Callable[[Ints], float], group: Ints, space: Strata, rng: np.random.Generator, count: int) -> Floats:
+    """Return the statistic on ``count`` stratified draws; a draw from overlapping pools counts an account once."""
+    return np.array([statistic(np.unique(row)) for row in draws(group, space, rng, count)])

@@ -1,0 +1,128 @@
+"""Everything that links accounts, computed once from the frame: traits, bundles, vectors, views and strata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stillwatch.linkage.bundles import Bundles, bundle
+from stillwatch.linkage.entities import entities
+from stillwatch.linkage.nulls import Strata, strata
+from stillwatch.linkage.views import Likeness, Sharing, Signups, View
+from stillwatch.signals.activity import rhythm
+from stillwatch.signals.frame import Codes, Frame, Ints
+from stillwatch.signals.tasks import Tasks, task_vectors, tasks
+from stillwatch.signals.traits import (
+    ENTITY_FAMILIES,
+    Incidence,
+    client_traits,
+    content_traits,
+    identity_traits,
+    incidence,
+    main_value,
+    network_traits,
+)
+from stillwatch.signals.worth import Worth, high_value_ids, worth
+from stillwatch.types import Progress, silent
+
+WHO = ("NET", "ID", "LIFE", "TIME")
+CAPS = {"STACK": 9.0, "TASK": 5.0, "NET": 8.0, "ID": 9.0, "LIFE": 4.0, "TIME": 4.0}
+# A cosine between two accounts' residuals over some hundred independent directions, in nats: half the directions.
+RHYTHM_NATS = 64.0
+TASK_NATS = 8.0
+
+
+@dataclass(frozen=True)
+class Space:
+    """The linking evidence of a dataset. ``views`` holds NET, ID, LIFE, TIME, STACK and TASK."""
+
+    frame: Frame
+    labels: Tasks
+    worth: Worth
+    content: Incidence
+    bundles: Bundles
+    stack: dict[str, Incidence]
+    net: dict[str, Incidence]
+    identity: dict[str, Incidence]
+    payer: Codes
+    site: Codes
+    views: dict[str, View]
+    strata: dict[str, Strata]
+    element_rows: Ints
+    element_bundle: Codes
+
+
+def build_space(frame: Frame, *, seed: int = 0, progress: Progress = silent) -> Space:
+    """Compute all linking evidence of a frame."""
+    steps = iter(range(1, 7))
+    note = lambda: progress("traits", next(steps), 6, "steps")  # noqa: E731 - one counter, six marks
+    labels = tasks(frame)
+    measured = worth(frame, labels, high_value=high_value_ids())
+    note()
+    content = content_traits(frame)
+    note()
+    bundles = bundle(content)
+    note()
+    net, identity, stack = network_traits(frame), identity_traits(frame), client_traits(frame)
+    everyone = np.arange(frame.n_accounts, dtype=np.int32)
+    owners = {
+        name: incidence(everyone, frame.attribute[name].astype(np.int64), frame.n_accounts) for name in ENTITY_FAMILIES
+    }
+    declared = owners.pop("org_id")
+    payer = entities(list(owners.values()), frame.n_accounts, declared=declared)
+    site = entities([_main(net["ip"], frame), _main(net["ip_prefix"], frame)], frame.n_accounts)
+    note()
+    region = main_value(frame, "country")
+    rhythms = rhythm(frame, region, seed=seed)
+    note()
+    views: dict[str, View] = {
+        "NET": Sharing(tuple(net.values()), CAPS["NET"], payer),
+        "ID": Sharing(tuple(identity.values()), CAPS["ID"], site),
+        "LIFE": Signups(frame.created, np.sort(frame.created[frame.created >= 0]), payer, CAPS["LIFE"]),
+        "TIME": Likeness(rhythms, payer, RHYTHM_NATS, CAPS["TIME"]),
+        "STACK": Sharing((bundles.held, *stack.values()), CAPS["STACK"], payer),
+        "TASK": Likeness(task_vectors(frame, labels), payer, TASK_NATS, CAPS["TASK"]),
+    }
+    note()
+    return Space(
+        frame, labels, measured, content, bundles, stack, net, identity, payer, site, views, _strata(frame, region),
+        *_elements(frame, content, bundles),
+    )
+
+
+def _elements(frame: Frame, content: Incidence, bundles: Bundles) -> tuple[Ints, Codes]:
+    """Return the exchange and the bundle of every sketch element that belongs to one."""
+    label = content.label if content.label is not None else np.zeros(0, np.uint64)
+    if not len(label):
+        return np.zeros(0, np.int64), np.zeros(0, np.int32)
+    at = np.minimum(np.searchsorted(label, frame.sketch.flat), len(label) - 1)
+    known = label[at] == frame.sketch.flat
+    return frame.sketch.rows()[known], bundles.of[at[known]]
+
+
+def _main(pairs: Incidence, frame: Frame) -> Incidence:
+    """Keep the values that carry at least half of an account's exchanges."""
+    often = pairs.count * 2 >= frame.volume()[pairs.account]
+    return pairs.keep(often, np.ones(pairs.n_values, bool))
+
+
+def _strata(frame: Frame, region: Codes) -> dict[str, Strata]:
+    """Return the strata of each view's null: who is compared with whom."""
+    volume = frame.volume()
+    busy = np.digitize(volume, np.unique(np.quantile(volume, [0.25, 0.5, 0.75]))) if len(volume) else volume
+    created = frame.created.astype(float)
+    edges = np.quantile(created[created >= 0], np.linspace(0.125, 0.875, 7)) if (created >= 0).any() else np.zeros(1)
+    tenure = np.where(created >= 0, np.digitize(created, edges), -1).astype(np.int32)
+    kind = main_value(frame, "network_kind")
+    reseller = frame.attribute["reseller_id"]
+    activity = busy.astype(np.int32)
+    shared = strata([reseller, kind, region, activity])
+    return {
+        "NET": shared,
+        "ID": shared,
+        "LIFE": strata([tenure, kind, activity]),
+        "TIME": strata([region, activity, kind]),
+        "STACK": strata([kind, activity]),
+        "TASK": strata([activity, kind]),
+    }

@@ -1,0 +1,188 @@
+"""The independent views of a group: how far its members share networks, identities, sign-up times, rhythm and work.
+
+Each view turns a group (account codes) into one number that is near zero for strangers. A view never counts what
+another view already explains: networks are compared between people who do not share a payer, payments between people
+who do not share a network, so that an office or a household is one unit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from stillwatch.signals.activity import Vectors
+from stillwatch.signals.frame import Codes, Ints
+from stillwatch.signals.traits import Incidence
+
+Floats = npt.NDArray[np.float64]
+HOUR_US = 3_600_000_000
+
+
+class View(Protocol):
+    """What a view offers: a score for each member, one number for the group, and who has any evidence at all."""
+
+    def scores(self, group: Ints) -> Floats:
+        """Return nats for each member of the group (account codes), in the group's order."""
+
+    def effect(self, group: Ints) -> float:
+        """Return nats a member for the group."""
+
+    def known(self, group: Ints) -> float:
+        """Return the share of the group for which the view has evidence."""
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """Shared values of one or more families, capped in nats a member.
+
+    ``entity[a]`` is the unit of account a in the *other* view; members of one unit count once for a value.
+    """
+
+    families: tuple[Incidence, ...]
+    cap: float
+    entity: Codes
+
+    def scores(self, group: Ints) -> Floats:
+        """Return log(share of the other units with the member's best value / its share outside the group)."""
+        place = np.argsort(self.entity[group], kind="stable")
+        order = group[place]
+        best = np.zeros(len(order))
+        for family in self.families:
+            if family.n_values:
+                kernel = _shared(order, family.start, family.value, family.holders(), self.entity)
+                np.maximum(best, kernel, out=best)
+        out = np.empty(len(order))
+        out[place] = np.minimum(best, self.cap)
+        return out
+
+    def effect(self, group: Ints) -> float:
+        """Return the mean score."""
+        return float(self.scores(group).mean()) if len(group) else 0.0
+
+    def known(self, group: Ints) -> float:
+        """Return the share of members with any value."""
+        has = np.zeros(len(group), bool)
+        for family in self.families:
+            has |= np.diff(family.start)[group] > 0
+        return float(has.mean()) if len(group) else 0.0
+
+
+@dataclass(frozen=True)
+class Signups:
+    """Sign-ups that come together: local density in the group against everyone else's (6 hours and 3 days).
+
+    ``created`` is microseconds by account (-1 unknown), ``moments`` all known ones sorted.
+    """
+
+    created: Ints
+    moments: Ints
+    entity: Codes
+    cap: float = 4.0
+
+    def scores(self, group: Ints) -> Floats:
+        """Return log((others near + 1) / (expected near + 1)) for each member, the better of two widths."""
+        known = self.created[group] >= 0
+        out = np.zeros(len(group))
+        if known.sum() < 3:
+            return out
+        members = group[known]
+        _, first = np.unique(self.entity[members], return_index=True)
+        at = self.created[members]
+        own, units = np.sort(at), np.sort(at[first])
+        rest = len(self.moments) - len(own)
+        best = np.zeros(len(members))
+        for width in (6 * HOUR_US, 72 * HOUR_US):
+            outside = _near(self.moments, at, width) - _near(own, at, width)
+            expected = (outside + 0.5) / (rest + 1) * (len(units) - 1)
+            near = (_near(units, at, width) - 1).clip(0)
+            np.maximum(best, np.log((near + 1) / (expected + 1)), out=best)
+        out[known] = np.clip(best, 0.0, self.cap)
+        return out
+
+    def effect(self, group: Ints) -> float:
+        """Return the mean score."""
+        return float(self.scores(group).mean()) if len(group) else 0.0
+
+    def known(self, group: Ints) -> float:
+        """Return the share of members with a sign-up time."""
+        return float((self.created[group] >= 0).mean()) if len(group) else 0.0
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """Mean cosine between members' vectors (rhythm or kind of work); ``nats`` turns a cosine into nats a member."""
+
+    vectors: Vectors
+    entity: Codes
+    nats: float
+    cap: float
+
+    def scores(self, group: Ints) -> Floats:
+        """Return the cosine of each member with the mean of the other members, in nats."""
+        units = self.vectors[group]
+        total = units.sum(axis=0)
+        others = (total - units) / max(1, len(group) - 1)
+        return np.clip(self.nats * np.einsum("ij,ij->i", units, others), 0.0, self.cap).astype(np.float64)
+
+    def effect(self, group: Ints) -> float:
+        """Return the mean cosine over pairs of different units, in nats; an entity counts as one unit."""
+        _, unit, size = np.unique(self.entity[group], return_inverse=True, return_counts=True)
+        share = (1.0 / size[unit]).astype(np.float32)[:, None]
+        weighted = self.vectors[group] * share
+        total = weighted.sum(axis=0)
+        means = np.zeros((len(size), weighted.shape[1]), np.float32) if (size > 1).any() else weighted
+        if (size > 1).any():
+            np.add.at(means, unit, weighted)
+        own = np.einsum("ij,ij->i", means, means)
+        active = int((own > 0).sum())
+        if active < 3:
+            return 0.0
+        cosine = (float(total @ total) - float(own.sum())) / (active * (active - 1))
+        return self.nats * cosine
+
+    def known(self, group: Ints) -> float:
+        """Return the share of members with a vector."""
+        return float((np.abs(self.vectors[group]).sum(axis=1) > 0).mean()) if len(group) else 0.0
+
+
+def _near(times: Ints, at: Ints, width: int) -> Ints:
+    """Count the times within ``width`` of each moment."""
+    return np.searchsorted(times, at + width, "right") - np.searchsorted(times, at - width, "left")
+
+
+@numba.njit(cache=True, nogil=True)
+def _shared(group: Ints, start: Ints, value: Codes, holders: Ints, entity: Codes) -> Floats:
+    """Score the members of a group, which come sorted by entity, by the best value they share with other entities."""
+    n_values = len(holders)
+    inside = np.zeros(n_values, np.int64)
+    units = np.zeros(n_values, np.int64)
+    last = np.full(n_values, -2, np.int64)
+    n_units = 0
+    previous = np.int64(-2)
+    for i in range(len(group)):
+        unit = np.int64(entity[group[i]])
+        if unit != previous:
+            n_units += 1
+            previous = unit
+        for j in range(start[group[i]], start[group[i] + 1]):
+            v = value[j]
+            inside[v] += 1
+            if last[v] != unit:
+                units[v] += 1
+                last[v] = unit
+    outside = len(start) - 1 - len(group) + 1
+    out = np.zeros(len(group))
+    if n_units < 2:
+        return out
+    for i in range(len(group)):
+        for j in range(start[group[i]], start[group[i] + 1]):
+            v = value[j]
+            if units[v] >= 2:
+                background = (holders[v] - inside[v] + 0.5) / outside
+                score = np.log((units[v] - 1) / (n_units - 1) / background)
+                out[i] = max(out[i], score)
+    return out

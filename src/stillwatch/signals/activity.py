@@ -1,0 +1,99 @@
+"""The frame -> rhythm: what is left of an account's hourly activity once everybody's habits are taken out."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from stillwatch.signals.frame import Codes, Frame
+
+Vectors = npt.NDArray[np.float32]
+HOUR_US = 3_600_000_000
+LAUNCH_SHADOW_HOURS = 48
+
+
+def hourly(frame: Frame, rows: npt.NDArray[np.bool_] | None = None) -> tuple[sp.csr_matrix, int]:
+    """Return exchanges by account and hour (accounts × hours, counts) and the first hour since 1970.
+
+    Hours within 48 h after a model launch are left out: a release draws unrelated people at once.
+    """
+    ts = frame.ts if rows is None else frame.ts[rows]
+    account = frame.account if rows is None else frame.account[rows]
+    if not len(frame.ts):
+        return sp.csr_matrix((frame.n_accounts, 1)), 0
+    first = int(frame.ts.min() // HOUR_US)
+    hours = int(frame.ts.max() // HOUR_US) - first + 1
+    hour = ts // HOUR_US - first
+    keep = np.ones(len(ts), bool)
+    for released in frame.launches.values():
+        since = hour - (released // HOUR_US - first)
+        keep &= ~((since >= 0) & (since < LAUNCH_SHADOW_HOURS))
+    data = np.ones(int(keep.sum()), np.float32)
+    shape = (frame.n_accounts, hours)
+    return sp.csr_matrix((data, (account[keep], hour[keep])), shape=shape), first
+
+
+def rhythm(
+    frame: Frame,
+    region: Codes,
+    rows: npt.NDArray[np.bool_] | None = None,
+    *,
+    dimensions: int = 128,
+    seed: int = 0,
+) -> Vectors:
+    """Return one unit vector an account (accounts × dimensions): its hourly residual; zero when too quiet.
+
+    From the square root of hourly counts (variance-stabilised) the account's own level times its region's hour-of-week
+    profile is removed, then everything that repeats by the hour of the day (weekends apart), so that neither a time
+    zone, a chronotype nor a nightly job is a rhythm: what is left is *which* hours of *which* days. That is projected
+    to ``dimensions`` random directions (Johnson & Lindenstrauss 1984): cosines between accounts are kept and memory
+    does not grow with the span. ``region`` is the account's country code (-1 unknown); ``rows`` limits the exchanges.
+    Accounts with fewer than 5 active hours are zero.
+    """
+    counts, first = hourly(frame, rows)
+    roots = counts.sqrt().astype(np.float32)
+    hours = roots.shape[1]
+    sight = np.random.default_rng(seed).standard_normal((hours, dimensions)).astype(np.float32)
+    sight = _without_habits(sight / np.sqrt(np.float32(dimensions)), np.arange(hours) + first)
+    profile = _profiles(roots, region, (np.arange(hours) + first) % 168)
+    level = np.asarray(roots.sum(axis=1), np.float32).ravel()
+    seen = np.asarray(roots @ sight) - level[:, None] * (profile @ sight)[np.clip(region + 1, 0, None)]
+    norm = np.linalg.norm(seen, axis=1)
+    quiet = (np.diff(roots.indptr) < 5) | (norm < 1e-6)
+    seen[quiet] = 0.0
+    norm[quiet] = 1.0
+    return np.asarray(seen / norm[:, None], np.float32)
+
+
+def _without_habits(sight: Vectors, hour: npt.NDArray[np.int64]) -> Vectors:
+    """Remove from the directions we look along what repeats by hour of day (weekends apart from ten days on)."""
+    days = len(hour) / 24
+    if days < 3:
+        return sight - sight.mean(axis=0)
+    weekend = ((hour // 24 + 3) % 7 >= 5) if days >= 10 else np.zeros(len(hour), bool)
+    _, habit = np.unique(hour % 24 + 24 * weekend, return_inverse=True)
+    totals = np.zeros((int(habit.max()) + 1, sight.shape[1]), np.float32)
+    np.add.at(totals, habit, sight)
+    return np.asarray(sight - (totals / np.bincount(habit)[:, None])[habit], np.float32)
+
+
+def _profiles(roots: sp.csr_matrix, region: Codes, week: npt.NDArray[np.int64]) -> Vectors:
+    """Return each region's share of activity by hour (regions × hours, rows sum to 1), from its hour-of-week means.
+
+    Regions are shrunk to the global profile with the weight of 30 accounts.
+    """
+    regions = np.clip(region + 1, 0, None)
+    n_regions = int(regions.max()) + 1 if len(regions) else 1
+    level = np.maximum(np.asarray(roots.sum(axis=1)).ravel(), 1e-9)
+    shares = sp.diags(1.0 / level) @ roots
+    member = sp.csr_matrix((np.ones(len(regions)), (regions, np.arange(len(regions)))), shape=(n_regions, len(regions)))
+    by_hour = np.asarray((member @ shares).todense())
+    fold = sp.csr_matrix((np.ones(len(week)), (np.arange(len(week)), week)), shape=(len(week), 168))
+    by_week = by_hour @ fold.toarray()
+    whole = by_week.sum(axis=0, keepdims=True)
+    whole = whole / max(whole.sum(), 1e-9)
+    by_week = by_week + 30.0 * whole
+    per_hour = by_week / np.maximum(fold.toarray().sum(axis=0), 1.0)
+    profile = per_hour[:, week]
+    return np.asarray(profile / np.maximum(profile.sum(axis=1, keepdims=True), 1e-9), np.float32)

@@ -1,0 +1,142 @@
+"""The frame -> who holds which trait: sparse account × value tables, one a family.
+
+Blocks and families (docs/detection.md): STACK (what the client and its prompts are built from), NET and ID. Values are
+dense codes; a row of an :class:`Incidence` says in how many of its exchanges an account showed the value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stillwatch.signals.frame import Codes, Frame, Ints
+from stillwatch.signals.sketch import Kind
+
+STACK_KINDS = (Kind.SHINGLE, Kind.SYSTEM, Kind.TOOL, Kind.HEAD, Kind.TAIL, Kind.SYSTEM_ID, Kind.TOOLSET)
+IDENTITY_FAMILIES = ("payment_hash", "device_hash", "phone_hash", "email_hash", "payment_bin", "email_domain", "referral")
+ENTITY_FAMILIES = ("payment_hash", "device_hash", "phone_hash", "org_id")
+
+
+@dataclass(frozen=True)
+class Incidence:
+    """Account × value pairs, sorted by account then value; ``count`` is exchanges (1 for account attributes).
+
+    ``start[a]:start[a + 1]`` are the pairs of account a; ``holders`` counts the accounts of each value.
+    """
+
+    account: Codes
+    value: Codes
+    count: Ints
+    start: Ints
+    n_values: int
+    label: npt.NDArray[np.uint64] | None = None
+
+    def holders(self) -> Ints:
+        """Return the number of accounts that hold each value."""
+        return np.bincount(self.value, minlength=self.n_values)
+
+    def keep(self, mask: npt.NDArray[np.bool_], values: npt.NDArray[np.bool_]) -> Incidence:
+        """Return the pairs under ``mask`` whose value is in ``values``, with values coded densely anew."""
+        mask = mask & values[self.value]
+        dense = np.cumsum(values) - 1
+        label = None if self.label is None else self.label[values]
+        account = self.account[mask]
+        value = dense[self.value[mask]].astype(np.int32)
+        start = np.searchsorted(account, np.arange(len(self.start))).astype(np.int64)
+        return Incidence(account, value, self.count[mask], start, int(values.sum()), label)
+
+
+def incidence(account: Codes, value: Ints, n_accounts: int, label: npt.NDArray[np.uint64] | None = None) -> Incidence:
+    """Count account × value pairs; rows with a negative value are left out.
+
+    >>> pairs = incidence(np.array([0, 0, 1], np.int32), np.array([1, 1, 0]), 2)
+    >>> pairs.count.tolist(), pairs.start.tolist()
+    ([2, 1], [0, 1, 2])
+    """
+    there = value >= 0
+    account, value = account[there], value[there].astype(np.int64)
+    n_values = int(value.max()) + 1 if len(value) else 0
+    if label is not None:
+        n_values = len(label)
+    keys, counts = np.unique(account.astype(np.int64) * max(1, n_values) + value, return_counts=True)
+    owner = (keys // max(1, n_values)).astype(np.int32)
+    start = np.searchsorted(owner, np.arange(n_accounts + 1)).astype(np.int64)
+    return Incidence(owner, (keys % max(1, n_values)).astype(np.int32), counts, start, n_values, label)
+
+
+def content_traits(frame: Frame, *, min_holders: int = 5) -> Incidence:
+    """Return which sampled hashes of prompt, system text and tools each account uses as a habit.
+
+    A habit is at least two of the account's exchanges, or one when it has no more than four. Hashes held by fewer
+    than ``min_holders`` accounts link nobody and are left out. ``label`` is the hash, its kind in the top four bits.
+    """
+    kinds = frame.sketch.flat >> np.uint64(60)
+    wanted = np.isin(kinds, np.array(STACK_KINDS, np.uint64))
+    rows = frame.sketch.rows()[wanted]
+    label, value = np.unique(frame.sketch.flat[wanted], return_inverse=True)
+    pairs = incidence(frame.account[rows], value.astype(np.int64), frame.n_accounts, label)
+    habit = (pairs.count >= 2) | (frame.volume()[pairs.account] <= 4)
+    holders = np.bincount(pairs.value[habit], minlength=pairs.n_values)
+    return pairs.keep(habit, holders >= min_holders)
+
+
+def client_traits(frame: Frame) -> dict[str, Incidence]:
+    """Return who uses which client stack: user agent, TLS and client fingerprint, request parameters.
+
+    A value is held when it is in at least a fifth of the account's exchanges.
+    """
+    families: dict[str, Ints] = {
+        name: frame.code[name].astype(np.int64) for name in ("user_agent", "tls_fingerprint", "client_fingerprint")
+    }
+    families["parameters"] = _parameters(frame)
+    held = {}
+    for name, value in families.items():
+        pairs = incidence(frame.account, value, frame.n_accounts)
+        often = pairs.count >= 0.2 * frame.volume()[pairs.account]
+        held[name] = pairs.keep(often, np.ones(pairs.n_values, bool))
+    return held
+
+
+def _parameters(frame: Frame) -> Ints:
+    """Code the combination of request parameters; -1 where none was set."""
+    columns = [np.nan_to_num(frame.number[name], nan=-1.0) for name in ("max_tokens", "temperature", "n_choices")]
+    table = np.stack([*columns, frame.flag["logprobs_requested"].astype(float)], axis=1)
+    if not len(table):
+        return np.zeros(0, np.int64)
+    _, combination = np.unique(table, axis=0, return_inverse=True)
+    combination = combination.reshape(-1).astype(np.int64)
+    combination[(table[:, :2] < 0).all(axis=1)] = -1
+    return combination
+
+
+def network_traits(frame: Frame, *, most: int = 64) -> dict[str, Incidence]:
+    """Return who came from which address and network prefix (``most`` used ones an account at most)."""
+    held = {}
+    for name in ("ip", "ip_prefix"):
+        pairs = incidence(frame.account, frame.code[name].astype(np.int64), frame.n_accounts)
+        order = np.lexsort((-pairs.count, pairs.account))
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order)) - pairs.start[pairs.account[order]]
+        held[name] = pairs.keep(place < most, np.ones(pairs.n_values, bool))
+    return held
+
+
+def identity_traits(frame: Frame) -> dict[str, Incidence]:
+    """Return who signed up with which payment, device, phone, address domain or referral."""
+    everyone = np.arange(frame.n_accounts, dtype=np.int32)
+    return {
+        name: incidence(everyone, frame.attribute[name].astype(np.int64), frame.n_accounts)
+        for name in IDENTITY_FAMILIES
+    }
+
+
+def main_value(frame: Frame, name: str) -> Codes:
+    """Return the commonest code of a column for each account, -1 when it has none; ties go to the lower code."""
+    pairs = incidence(frame.account, frame.code[name].astype(np.int64), frame.n_accounts)
+    order = np.lexsort((pairs.value, -pairs.count, pairs.account))
+    first = np.full(frame.n_accounts, -1, np.int32)
+    owners, at = np.unique(pairs.account[order], return_index=True)
+    first[owners] = pairs.value[order][at]
+    return first

@@ -1,0 +1,155 @@
+"""The frame -> how much a trainer would want each exchange, and each account's share of such exchanges.
+
+WORTH never accuses by itself: a synthetic-data start-up and an evaluation harness are worth as much. It keeps groups of
+colleagues, classes and resellers' customers, who share everything *but* this, from being mistaken for a campaign.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stillwatch.signals.cues import CAPABILITIES
+from stillwatch.signals.frame import Frame, Ints
+from stillwatch.signals.sketch import Kind
+from stillwatch.signals.tasks import Tasks
+
+Mask = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+WEIGHTS = {
+    "novel inputs": 0.20,
+    "single turns": 0.10,
+    "output to input": 0.15,
+    "elicitation": 0.20,
+    "high-value capability": 0.20,
+    "systematic coverage": 0.15,
+}
+_COVERAGE_DRAWS = 8
+_LEAST = 4
+
+
+@dataclass(frozen=True)
+class Worth:
+    """Worth by exchange (exchanges × 5 shares, NaN when absent) and by account, and the scale to read a group on.
+
+    ``scale[i]`` are the sorted account values of feature i over accounts with at least four exchanges; ``account`` is the
+    weighted mean percentile (0 to 1, NaN for quieter accounts).
+    """
+
+    exchange: Floats
+    scale: tuple[Floats, ...]
+    account: Floats
+    names: tuple[str, ...] = tuple(WEIGHTS)
+
+
+def worth(frame: Frame, labels: Tasks, *, high_value: frozenset[int]) -> Worth:
+    """Measure worth over all exchanges; ``high_value`` are the capability ids a trainer pays for."""
+    exchange = np.stack(
+        [
+            _novelty(frame),
+            _single_turns(frame),
+            _answer_share(frame),
+            labels.elicits.astype(float),
+            np.isin(frame.capability, np.array(sorted(high_value), np.uint8)).astype(float),
+        ],
+        axis=1,
+    )
+    everyone = np.ones(frame.n_exchanges, bool)
+    features = _by_account(frame, labels, exchange, everyone)
+    loud = frame.volume() >= _LEAST
+    scale = tuple(np.sort(column[loud & np.isfinite(column)]) for column in features.T)
+    score = _percentiles(features, scale)
+    return Worth(exchange, scale, np.where(loud, score, np.nan))
+
+
+def group_worth(frame: Frame, labels: Tasks, measured: Worth, rows: Mask) -> tuple[float, dict[str, float]]:
+    """Return the pooled worth of some exchanges (0 to 1; 0.5 is the middle account) and its features' percentiles.
+
+    Accounts count alike, however much they sent; a feature that the data lack is left out of the mean.
+    """
+    features = _by_account(frame, labels, measured.exchange, rows)
+    there = np.bincount(frame.account[rows], minlength=frame.n_accounts) > 0
+    parts: dict[str, float] = {}
+    for name, column, scale in zip(measured.names, features.T, measured.scale, strict=True):
+        values = column[there & np.isfinite(column)]
+        if len(values) and len(scale):
+            parts[name] = float(_rank(scale, values).mean())
+    weight = sum(WEIGHTS[name] for name in parts)
+    return (sum(WEIGHTS[name] * part for name, part in parts.items()) / weight if weight else float("nan")), parts
+
+
+def high_value_ids() -> frozenset[int]:
+    """Return the ids of the capabilities that the public disclosures say were harvested."""
+    wanted = ("reason", "grad", "rewrit", "coding", "tool", "computer", "vision", "clean", "synthesis", "data")
+    return frozenset(number for number, name in CAPABILITIES.items() if any(word in name for word in wanted))
+
+
+def _novelty(frame: Frame) -> Floats:
+    """Return 1 / (times the whole prompt occurs in the data): 1 for a prompt asked once; NaN without a prompt."""
+    whole = (frame.sketch.flat >> np.uint64(60)) == np.uint64(Kind.PAYLOAD)
+    rows = frame.sketch.rows()[whole]
+    _, inverse, counts = np.unique(frame.sketch.flat[whole], return_inverse=True, return_counts=True)
+    novelty = np.full(frame.n_exchanges, np.nan)
+    novelty[rows] = 1.0 / counts[inverse]
+    return novelty
+
+
+def _single_turns(frame: Frame) -> Floats:
+    """Return 1 where the exchange is alone in its session; an exchange without a session counts as alone."""
+    session = frame.code["session_id"]
+    if not len(session) or session.max() < 0:
+        return np.full(frame.n_exchanges, np.nan)
+    size = np.bincount(session[session >= 0])
+    return np.where(session < 0, 1.0, (size[np.clip(session, 0, None)] == 1).astype(float))
+
+
+def _answer_share(frame: Frame) -> Floats:
+    """Return output tokens over all tokens; NaN where tokens are absent."""
+    given, asked = frame.number["output_tokens"], frame.number["input_tokens"]
+    return np.asarray(given / np.maximum(given + asked, 1.0))
+
+
+def _by_account(frame: Frame, labels: Tasks, exchange: Floats, rows: Mask) -> Floats:
+    """Average the exchange features by account and add systematic coverage (accounts × 6, NaN when absent)."""
+    account, n = frame.account[rows], frame.n_accounts
+    columns = []
+    for feature in exchange[rows].T:
+        fine = np.isfinite(feature)
+        total = np.bincount(account[fine], weights=feature[fine], minlength=n)
+        count = np.bincount(account[fine], minlength=n).astype(float)
+        columns.append(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+    columns.append(_coverage(account, labels.cell[rows], n))
+    return np.stack(columns, axis=1)
+
+
+def _coverage(account: npt.NDArray[np.int32], cell: npt.NDArray[np.int32], n: int) -> Floats:
+    """Return the expected number of distinct task cells in eight draws with replacement, over eight.
+
+    Rarefaction (Hurlbert 1971) makes busy and quiet accounts comparable; NaN below four exchanges.
+    """
+    width = int(cell.max()) + 1 if len(cell) else 1
+    keys, counts = np.unique(account.astype(np.int64) * width + cell, return_counts=True)
+    owner: Ints = keys // width
+    volume = np.bincount(account, minlength=n).astype(float)
+    share = counts / volume[owner]
+    seen = np.bincount(owner, weights=1.0 - (1.0 - share) ** _COVERAGE_DRAWS, minlength=n)
+    return np.where(volume >= _LEAST, seen / _COVERAGE_DRAWS, np.nan)
+
+
+def _rank(scale: Floats, values: Floats) -> Floats:
+    """Return the mid-rank percentile of values on a sorted scale."""
+    return (np.searchsorted(scale, values, "left") + np.searchsorted(scale, values, "right")) / (2.0 * len(scale))
+
+
+def _percentiles(features: Floats, scale: tuple[Floats, ...]) -> Floats:
+    total, weight = np.zeros(len(features)), np.zeros(len(features))
+    for (_, importance), column, reference in zip(WEIGHTS.items(), features.T, scale, strict=True):
+        if not len(reference):
+            continue
+        fine = np.isfinite(column)
+        total[fine] += importance * _rank(reference, column[fine])
+        weight[fine] += importance
+    return np.where(weight > 0, total / np.maximum(weight, 1e-9), np.nan)
