@@ -113,7 +113,7 @@ def _shapes(stream: Stream) -> Floats:
 
 
 def _human(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generator) -> Draw:
-    """Sessions at human hours; turns follow each other after log-normal pauses."""
+    """Draw sessions at human hours; turns follow each other after log-normal pauses."""
     spec = stream.content.population
     sessions = rng.poisson(expected / spec.turns)
     who = np.repeat(np.arange(expected.size), sessions)
@@ -130,7 +130,7 @@ def _human(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generat
 
 
 def _service(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generator) -> Draw:
-    """Single requests at the hours of a product's own users; partly flat, as machines ask too."""
+    """Draw single requests at the hours of a product's own users; partly flat, as machines ask too."""
     who = np.repeat(np.arange(expected.size), rng.poisson(expected))
     key = stream.people.key[stream.accounts]
     flat = unit(mix(key, "flat"))[:, None] ** 2
@@ -140,7 +140,7 @@ def _service(stream: Stream, day_us: int, expected: Floats, rng: np.random.Gener
 
 
 def _cron(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generator) -> Draw:
-    """Runs on the hour, mostly at night, item after item; runs do not happen every day."""
+    """Draw runs on the hour, mostly at night, item after item; runs do not happen every day."""
     crowd = stream.people
     key = crowd.key[stream.accounts]
     hour = (
@@ -160,7 +160,7 @@ def _cron(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generato
 
 
 def _scheduler(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generator) -> Draw:
-    """A common queue: hours of more and less work for all accounts alike, ticks of five minutes, jitter."""
+    """Draw from a common queue: hours of more and less work for all alike, ticks of five minutes, jitter."""
     spec = stream.people.population
     jitter = spec.campaign.jitter_s if spec.campaign else spec.jitter_s
     who = np.repeat(np.arange(expected.size), rng.poisson(expected))

@@ -1,7 +1,7 @@
 """Draw prompts from Parquet files of real ones in place of the grammar (benchmarks only; nothing of them is kept here).
 
-Columns: ``source`` (the collection), ``kind``, ``text``, ``system_text`` (may be null), ``lang``. Of the kinds, ``user``
-replaces what honest customers ask, ``eval`` the items of evaluation harnesses, ``distill`` what campaigns ask.
+Columns: ``source`` (the collection), ``kind``, ``text``, ``system_text`` (may be null), ``lang``. Of the kinds,
+``user`` replaces what honest customers ask, ``eval`` the items of evaluation harnesses, ``distill`` what campaigns ask.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Corpus:
     def draw(self, kind: str, source: Keys, row: Keys) -> Ints:
         """Return rows of a kind: equal ``source`` keys draw from one source, large sources more often.
 
-        >>> Corpus({"user": pa.array(["a"])}, {}, {"user": np.array([0, 1])}).draw("user", mix(1, np.arange(2)), mix(2, np.arange(2))).tolist()
+        >>> corpus = Corpus({"user": pa.array(["a"])}, {}, {"user": np.array([0, 1])})
+        >>> corpus.draw("user", mix(1, np.arange(2)), mix(2, np.arange(2))).tolist()
         [0, 0]
         """
         edges = self.edges[kind]

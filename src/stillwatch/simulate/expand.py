@@ -7,7 +7,7 @@ system prompt, a class's assignment, the fixed part of a template) while the res
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
@@ -17,15 +17,16 @@ FRAME, VERBATIM, REPEAT, DOMAIN = 1, 2, 4, 8
 LOWER, TYPOS = 1, 2
 MAX_BYTES = 4000
 _DEPTH = 64
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _ROWS = 8192
 
 
 class Tables(NamedTuple):
     """A compiled grammar as arrays; see :func:`stillwatch.simulate.grammar.compile_grammar`.
 
-    ``first``/``alternatives``/``zipf`` by symbol; ``start``/``stop`` by production into ``items`` (value × 16 + flags for
-    symbols, −1 − index for literals); ``literal_at`` offsets into ``literals``; ``domains`` maps the base symbol of a
-    domain-dependent name to its row of symbols by domain.
+    ``first``, ``alternatives`` and ``zipf`` by symbol; ``start`` and ``stop`` by production into ``items`` (number × 16
+    + flags for symbols, −1 − index for literals); ``literal_at`` offsets into ``literals``; ``domains`` maps the base
+    symbol of a domain-dependent name to its row of symbols by domain.
     """
 
     first: np.ndarray
@@ -48,7 +49,7 @@ def _mix(state: np.uint64) -> np.uint64:
 
 
 @nb.njit(cache=True, nogil=True)
-def _choose(count: int, zipf: int, draw: np.uint64) -> int:
+def _choose(count: Any, zipf: Any, draw: Any) -> Any:
     if count == 1:
         return 0
     unit = np.float64(draw >> np.uint64(11)) / 9007199254740992.0
@@ -59,9 +60,9 @@ def _choose(count: int, zipf: int, draw: np.uint64) -> int:
 
 
 @nb.njit(cache=True, nogil=True)
-def _emit(t: Tables, literal: int, out: np.ndarray, at: int, style: int, draw: np.uint64) -> int:
-    begin, end = t.literal_at[literal], t.literal_at[literal + 1]
-    size = end - begin
+def _emit(t: Tables, literal: Any, out: np.ndarray, at: Any, style: Any, draw: Any) -> Any:
+    begin = t.literal_at[literal]
+    size = t.literal_at[literal + 1] - begin
     for k in range(size):
         byte = t.literals[begin + k]
         if style & 1 and 65 <= byte <= 90:
@@ -75,17 +76,23 @@ def _emit(t: Tables, literal: int, out: np.ndarray, at: int, style: int, draw: n
 
 
 @nb.njit(cache=True, nogil=True)
+def _again(round_: Any, stream: Any, states: np.ndarray, short: Any) -> Any:
+    """Say whether to repeat: in a frame by chance, else until the text is long enough; once at least."""
+    if stream:
+        states[1] += _GOLDEN
+        return round_ <= 300 and (round_ == 1 or _mix(states[1]) % np.uint64(4) != 0)
+    return round_ <= 300 and (round_ == 1 or short)
+
+
+@nb.njit(cache=True, nogil=True)
 def _expand_one(t: Tables, root: int, seeds: np.ndarray, shape: np.ndarray, out: np.ndarray, base: int) -> int:
-    golden = np.uint64(0x9E3779B97F4A7C15)
     target, style, domain = shape[0], shape[1], shape[2]
-    position = np.empty(_DEPTH, np.int64)
-    limit = np.empty(_DEPTH, np.int64)
-    mode = np.empty(_DEPTH, np.int64)
-    repeats = np.zeros(_DEPTH, np.int64)
+    stack = np.zeros((4, _DEPTH), np.int64)
+    position, limit, mode, repeats = stack[0], stack[1], stack[2], stack[3]
     states = np.empty(2, np.uint64)
-    states[0], states[1] = _mix(seeds[0] + golden), seeds[1]
+    states[0], states[1] = _mix(seeds[0] + _GOLDEN), seeds[1]
     depth, at = 0, base
-    states[0] += golden
+    states[0] += _GOLDEN
     chosen = t.first[root] + _choose(t.alternatives[root], t.zipf[root], _mix(states[0]))
     position[0], limit[0], mode[0] = t.start[chosen], t.stop[chosen], 0
     while depth >= 0:
@@ -96,7 +103,7 @@ def _expand_one(t: Tables, root: int, seeds: np.ndarray, shape: np.ndarray, out:
         stream = mode[depth] & 1
         if item < 0:
             position[depth] += 1
-            states[stream] += golden
+            states[stream] += _GOLDEN
             plain = 0 if mode[depth] else style
             at = _emit(t, -1 - item, out, at, plain, _mix(states[stream]))
             continue
@@ -105,12 +112,7 @@ def _expand_one(t: Tables, root: int, seeds: np.ndarray, shape: np.ndarray, out:
             symbol = t.domains[symbol, domain]
         if flags & REPEAT:
             repeats[depth] += 1
-            if stream:
-                states[1] += golden
-                more = repeats[depth] == 1 or _mix(states[1]) % np.uint64(4) != 0
-            else:
-                more = repeats[depth] == 1 or at - base < target
-            if not more or repeats[depth] > 300:
+            if not _again(repeats[depth], stream, states, at - base < target):
                 repeats[depth] = 0
                 position[depth] += 1
                 continue
@@ -119,9 +121,9 @@ def _expand_one(t: Tables, root: int, seeds: np.ndarray, shape: np.ndarray, out:
         if depth + 1 >= _DEPTH:
             continue
         if flags & FRAME and not stream:
-            states[1] = _mix(seeds[1] + np.uint64(symbol) * golden)
+            states[1] = _mix(seeds[1] + np.uint64(symbol) * _GOLDEN)
             stream = 1
-        states[stream] += golden
+        states[stream] += _GOLDEN
         chosen = t.first[symbol] + _choose(t.alternatives[symbol], t.zipf[symbol], _mix(states[stream]))
         depth += 1
         position[depth], limit[depth], repeats[depth] = t.start[chosen], t.stop[chosen], 0

@@ -1,9 +1,9 @@
 """Compile our own text grammar (TOML) to the arrays that :mod:`stillwatch.simulate.expand` runs on.
 
-A rule is a name and its alternatives. ``<name>`` expands another rule; flags before the name: ``!`` same words for
-one frame, ``=`` verbatim (no writing style), ``@`` the rule of the row's domain (``noun.law``); a ``+`` after the name repeats until
-the text is as long as wanted. A rule whose name ends in ``~`` draws early alternatives more often (Zipf), and one
-whose value is a single string draws one of the parts between its commas.
+A rule is a name and its alternatives. ``<name>`` expands another rule. Flags before the name: ``!`` the same words for
+one frame, ``=`` verbatim (no writing style), ``@`` the rule of the row's domain (``noun.law``). A ``+`` after the name
+repeats until the text is as long as wanted. A rule whose name ends in ``~`` draws early alternatives more often
+(Zipf), and one whose value is a single string draws one of the parts between its commas.
 """
 
 from __future__ import annotations

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.simulate.chance import Ints, Keys, hex_names, mix, pick, pick_index, unit, zipf
-from stillwatch.simulate.networks import KINDS, addresses, clients, dotted, places
-from stillwatch.simulate.spec import Population, Sharing
+from stillwatch.simulate.endpoints import Endpoints, connect
+from stillwatch.simulate.networks import places
+from stillwatch.simulate.sharing import shared_key
+from stillwatch.simulate.spec import Population
 
 Names = NDArray[np.object_]
 DAY_US = 86_400_000_000
@@ -47,15 +49,6 @@ class People:
         return int(self.key.size)
 
 
-@dataclass(frozen=True)
-class Endpoints:
-    """Where accounts connect from: four rows an account, how many of them it uses, and the key of its program's settings."""
-
-    columns: dict[str, Names]
-    count: Ints
-    habit: Keys
-
-
 def people(population: Population, count: int, span: Span, seed: int) -> People:
     """Return ``count`` accounts of a population, plus one for every banned account that a campaign replaces.
 
@@ -90,12 +83,14 @@ def people(population: Population, count: int, span: Span, seed: int) -> People:
     language = np.where(local & (population.language == "local"), places().language[country], "en")
     columns = _columns(population, key, group, member, country, behind)
     start, end = _active(population, created, closed, span)
-    points = _endpoints(population, key, group, member, country, behind)
+    points = connect(population, key, group, member, (country, behind))
     return People(population, key, group, member, country, created, closed, start, end, language, columns, points)
 
 
 def _groups(population: Population, count: int, seed: int) -> tuple[Ints, Ints]:
     low, high = population.group
+    if population.campaign:  # one group, or one a reseller: at least four resellers however small the world
+        low = high = min(high, max(8, count / 4)) if population.reseller else count
     draws = unit(mix(seed, population.name, np.arange(count), "size"))
     sizes = np.round(low * (high / low) ** draws).astype(np.int64)
     ends = np.cumsum(sizes)
@@ -105,34 +100,10 @@ def _groups(population: Population, count: int, seed: int) -> tuple[Ints, Ints]:
     return number, member
 
 
-def _sharing(population: Population, what: str) -> Sharing:
-    c = population.campaign
-    if c is None:
-        return population.shared.get(what, Sharing())
-    known = {
-        "payment": Sharing(c.payment_share, c.accounts_per_payment), "network": Sharing(c.subnet_share, c.subnet_size),
-        "signup": Sharing(c.signup_share, c.signup_size), "client": Sharing(1 - c.own_client, 0),
-        "device": Sharing(c.device_share, 5), "phone": Sharing(c.device_share, 3),
-    }  # fmt: skip
-    return population.shared.get(what, known.get(what, Sharing()))
-
-
-def _shared_key(
-    population: Population, what: str, key: Keys, group: Keys, member: Ints, behind: NDArray[np.bool_] | None = None
-) -> tuple[Keys, NDArray[np.bool_]]:
-    """Return the key each account draws an attribute from, and whether it shares it."""
-    sharing = _sharing(population, what)
-    inside = unit(mix(key, what, "shares")) < sharing.share
-    cluster = member // max(1, round(sharing.size)) if sharing.size else np.zeros_like(member)
-    if behind is not None:
-        cluster = np.where(behind, 0, cluster)
-    return np.where(inside, mix(group, cluster, what), mix(key, what)), inside
-
-
 def _signups(population: Population, key: Keys, group: Keys, member: Ints, span: Span) -> Ints:
     days = (span.end - span.start) / DAY_US
     alone = unit(mix(key, "signup"))
-    shared, inside = _shared_key(population, "signup", key, group, member)
+    shared, inside = shared_key(population, "signup", key, group, member)
     moment = unit(mix(shared, "moment"))
     if population.campaign:
         own = alone * 60 - 58
@@ -178,55 +149,63 @@ def _active(population: Population, created: Ints, closed: Ints, span: Span) -> 
 def _columns(
     population: Population, key: Keys, group: Keys, member: Ints, country: Ints, behind: NDArray[np.bool_]
 ) -> dict[str, Names]:
-    payment, _ = _shared_key(population, "payment", key, group, member, behind)
-    email, _ = _shared_key(population, "email", key, group, member)
-    device, _ = _shared_key(population, "device", key, group, member)
-    phone, _ = _shared_key(population, "phone", key, group, member)
     verification = pick(population.verification, unit(mix(key, "verification")))
-    kind = pick(population.payment, unit(mix(payment, "kind")))
-    paid = kind != None  # noqa: E711 - elementwise
-    card = np.isin(kind.astype(str), ["card", "virtual_card", "prepaid"])
-    billing = np.where(
-        unit(mix(payment, "abroad")) < 0.94, country, pick_index(places().weight, unit(mix(payment, "billing")))
-    )
-    plan = pick(population.plan, unit(mix(key, "plan")))
-    domain = _domains(population, key, email)
+    programme = pick(population.programme, unit(mix(key, "programme")))
     declared = unit(mix(group, "declared")) < population.declared
-    reseller = np.array([f"reseller-{name[:8]}" for name in hex_names(mix(group, "reseller"))], object)
+    referred = unit(mix(key, "referred")) < population.referral
+    device, _ = shared_key(population, "device", key, group, member)
+    reseller = np.full(key.size, population.reseller)
     return {
         "account_id": np.array([f"acct_{name}" for name in hex_names(mix(key, "id"))], object),
-        "org_id": _where(declared, [f"org_{name[:12]}" for name in hex_names(mix(group, "org"))]),
-        "plan": plan,
-        "programme": np.where(
-            pick(population.programme, unit(mix(key, "programme"))) == None,
-            "none",
-            pick(population.programme, unit(mix(key, "programme"))),
-        ),
-        "reseller_id": reseller if population.reseller else np.full(key.size, None, object),
-        "verification": np.where(verification == None, "none", verification),  # noqa: E711
+        "org_id": _where(declared, _named("org_", mix(group, "org"), 12)),
+        "plan": pick(population.plan, unit(mix(key, "plan"))),
+        "programme": np.where(_known(programme), programme, "none"),
+        "reseller_id": _where(reseller, _named("reseller-", mix(group, "reseller"), 8)),
+        "verification": np.where(_known(verification), verification, "none"),
+        "device": _where(unit(mix(key, "seen")) < 0.8, _named("dev_", mix(device, "device"), 16)),
+        "referral": _where(referred, _named("ref-", mix(group, "code"), 6)),
+        **_contacts(population, key, group, member, verification),
+        **_payments(population, key, group, member, (country, behind)),
+    }
+
+
+def _contacts(population: Population, key: Keys, group: Keys, member: Ints, verification: Names) -> dict[str, Names]:
+    email, _ = shared_key(population, "email", key, group, member)
+    phone, _ = shared_key(population, "phone", key, group, member)
+    domain = _domains(population, key, email)
+    boxes = zip(hex_names(mix(key, "mail")), domain, strict=True)
+    return {
         "email_domain": domain,
-        "email": _where(
-            domain != None, [f"{name}@{where}" for name, where in zip(hex_names(mix(key, "mail")), domain, strict=True)]
-        ),
-        "phone": _where(verification == "phone", [f"+999{name[:10]}" for name in hex_names(mix(phone, "phone"))]),
-        "payment": _where(paid, [f"pay_{name}" for name in hex_names(mix(payment, "instrument"))]),
-        "payment_bin": _where(
-            card,
-            [
-                f"9{100 + 30 * v + z:05d}"
-                for v, z in zip(
-                    (kind != "card").astype(int).tolist(), zipf(30, unit(mix(payment, "bin"))).tolist(), strict=True
-                )
-            ],
-        ),
+        "email": _where(_known(domain), [f"{name}@{where}" for name, where in boxes]),
+        "phone": _where(verification == "phone", _named("+999", mix(phone, "phone") % np.uint64(10**9), 16)),
+    }
+
+
+def _payments(
+    population: Population, key: Keys, group: Keys, member: Ints, more: tuple[Ints, NDArray[np.bool_]]
+) -> dict[str, Names]:
+    country, behind = more
+    payment, _ = shared_key(population, "payment", key, group, member, behind)
+    kind = pick(population.payment, unit(mix(payment, "kind")))
+    paid = _known(kind)
+    card = np.isin(kind.astype(str), ["card", "virtual_card", "prepaid"])
+    abroad = unit(mix(payment, "abroad")) > 0.94
+    billing = np.where(abroad, pick_index(places().weight, unit(mix(payment, "billing"))), country)
+    issuer = zipf(30, unit(mix(payment, "bin"))) + np.where(kind == "card", 100, 140)
+    return {
+        "payment": _where(paid, _named("pay_", mix(payment, "instrument"), 16)),
+        "payment_bin": _where(card, [f"9{number:05d}" for number in issuer.tolist()]),
         "payment_kind": np.where(paid, kind, "none"),
         "billing_country": _where(paid, places().code[billing]),
-        "device": _where(unit(mix(key, "seen")) < 0.8, [f"dev_{name}" for name in hex_names(mix(device, "device"))]),
-        "referral": _where(
-            unit(mix(key, "referred")) < population.referral,
-            [f"ref-{name[:6]}" for name in hex_names(mix(group, "code"))],
-        ),
     }
+
+
+def _named(prefix: str, keys: Keys, digits: int) -> list[str]:
+    return [f"{prefix}{name[:digits]}" for name in hex_names(keys)]
+
+
+def _known(values: Names) -> NDArray[np.bool_]:
+    return np.array([value is not None for value in values.tolist()], bool)
 
 
 def _where(mask: NDArray[np.bool_], values: object) -> Names:
@@ -251,61 +230,3 @@ def _domains(population: Population, key: Keys, email: Keys) -> Names:
         elif what == "disposable":
             found[row] = f"drop{thrown[row]:02d}.invalid"
     return found
-
-
-def _endpoints(
-    population: Population, key: Keys, group: Keys, member: Ints, country: Ints, behind: NDArray[np.bool_]
-) -> Endpoints:
-    """Return four endpoints an account: the first two from the shared network when there is one."""
-    net, inside = _shared_key(population, "network", key, group, member, behind)
-    client, together = _shared_key(
-        population, "client", key, np.full_like(group, mix(population.name)) if population.campaign else group, member
-    )
-    weights = dict(population.network)
-    if population.campaign:
-        weights = {"hosting": 1 - population.campaign.residential, "residential": population.campaign.residential}
-        inside = inside & (unit(mix(key, "home")) >= population.campaign.residential)
-    which = np.tile(np.arange(4), key.size)
-    owner = np.repeat(np.arange(key.size), 4)
-    own = mix(key[owner], which, "net")
-    common = inside[owner] & ((which < 2) | (unit(mix(own, "out")) < 0.4))
-    nets = np.where(common, net[owner], own)
-    kind = _kind_numbers(pick(weights, unit(mix(np.where(inside[owner], own, mix(key[owner], which // 2)), "kind"))))
-    kind = np.where(common, KINDS.index(next(iter(weights))), kind)
-    host = nets if population.one_address else np.where(common, mix(key[owner] % np.uint64(6), nets), own)
-    asn, ip = addresses(kind, country[owner], nets, np.where(common, host, own))
-    ckey = np.where(together[owner], client[owner], mix(key[owner], which // 2, "client"))
-    made = pick(population.client, unit(mix(ckey, "made")))
-    agents, hello, order = clients(made, ckey, population.own_client)
-    surface = np.where(made == "sdk", pick(population.surface, unit(mix(key, "surface")))[owner], "web")
-    ips = np.array(dotted(ip), object)
-    columns: dict[str, Names] = {
-        "ip": ips, "ip_prefix": np.array([f"{text.rsplit('.', 1)[0]}.0/24" for text in ips], object), "asn": asn.astype(object),
-        "network_kind": np.array(KINDS, object)[kind], "country": places().code[country[owner]], "user_agent": np.array(agents, object),
-        "tls_fingerprint": np.array(hello, object), "client_fingerprint": np.array(order, object), "surface": surface,
-    }  # fmt: skip
-    _forget(columns, own)
-    count = np.minimum(
-        1
-        + np.random.default_rng(int(mix(key, "points")[0]) if key.size else 0).poisson(
-            max(0.0, population.endpoints - 1), key.size
-        ),
-        4,
-    )
-    return Endpoints(columns, count, ckey[::4])
-
-
-def _kind_numbers(names: Names) -> Ints:
-    return np.array([KINDS.index(name) for name in names.tolist()], np.int64)
-
-
-def _forget(columns: dict[str, Names], keys: Keys) -> None:
-    """Blank what a provider would not know: clouds and aggregators hide the client, some networks are not classified."""
-    hidden = np.array([":" in text for text in columns["surface"].tolist()])
-    for name in ("user_agent", "tls_fingerprint", "client_fingerprint"):
-        columns[name][hidden] = None
-    cloud = np.array([text.startswith("cloud:") for text in columns["surface"].tolist()])
-    for name in ("ip", "ip_prefix", "asn", "network_kind", "country"):
-        columns[name][cloud] = None
-    columns["network_kind"][(unit(mix(keys, "unclassified")) < 0.06) & ~cloud] = "unknown"
-    columns["tls_fingerprint"][unit(mix(keys, "untapped")) < 0.05] = None

@@ -17,8 +17,16 @@ from numpy.typing import NDArray
 from stillwatch.simulate.chance import Ints, Keys, mix, unit, zipf
 
 KINDS = ("residential", "mobile", "business", "education", "proxy", "hosting")
-_BASE = np.array([10 << 24, (100 << 24) + (64 << 16), (172 << 24) + (16 << 16), (172 << 24) + (28 << 16),
-                  192 << 24 | 168 << 16, (198 << 24) + (18 << 16)])  # fmt: skip
+_BASE = np.array(
+    [
+        10 << 24,
+        (100 << 24) + (64 << 16),
+        (172 << 24) + (16 << 16),
+        (172 << 24) + (28 << 16),
+        192 << 24 | 168 << 16,
+        (198 << 24) + (18 << 16),
+    ]
+)
 _SYSTEMS = np.array([5, 2, 6, 3, 1, 1])  # autonomous systems of each kind in a country (hosting, proxy: worldwide)
 _WORLDWIDE = {4: 6, 5: 24}
 _BLOCKS = np.array([480, 300, 24, 12, 42, 21])  # /24s of each autonomous system
@@ -46,9 +54,12 @@ def places() -> Places:
     rows = tomllib.loads(resources.files("stillwatch.simulate").joinpath("places.toml").read_text("utf-8"))["country"]
     weight, offset, language, local = zip(*rows.values(), strict=True)
     return Places(
-        np.array(list(rows), object), np.array(weight, float), np.array(offset, float),
-        np.array(language, object), np.array(local, float),
-    )  # fmt: skip
+        np.array(list(rows), object),
+        np.array(weight, float),
+        np.array(offset, float),
+        np.array(language, object),
+        np.array(local, float),
+    )
 
 
 def addresses(kind: Ints, country: Ints, net: Keys, host: Keys) -> tuple[Ints, Ints]:
@@ -96,8 +107,18 @@ def dotted(numbers: Ints) -> list[str]:
     return [f"{n >> 24}.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}" for n in numbers.tolist()]
 
 
-_RUNTIMES = ("python-httpx/0.2{} llm-sdk-python/1.{}", "llm-sdk-node/4.{} undici/{}", "python-requests/2.3{} {}", "okhttp/4.{} llm-sdk-java/0.{}", "Go-http-client/{}.1 llm-go/0.{}",
-             "axios/1.{} node/{}", "aiohttp/3.{} llm-sdk-python/1.{}", "curl/8.{}.{}", "llm-sdk-rust/0.{}.{}", "langbridge/0.{} python/3.{}")  # fmt: skip
+_RUNTIMES = (
+    "python-httpx/0.2{} llm-sdk-python/1.{}",
+    "llm-sdk-node/4.{} undici/{}",
+    "python-requests/2.3{} {}",
+    "okhttp/4.{} llm-sdk-java/0.{}",
+    "Go-http-client/{}.1 llm-go/0.{}",
+    "axios/1.{} node/{}",
+    "aiohttp/3.{} llm-sdk-python/1.{}",
+    "curl/8.{}.{}",
+    "llm-sdk-rust/0.{}.{}",
+    "langbridge/0.{} python/3.{}",
+)
 _OWN = {
     "pathfinder": "pathfinder-cli/1.{} node/2{}",
     "rowboat": "rowboat/0.{} python/3.1{}",

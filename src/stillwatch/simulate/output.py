@@ -167,7 +167,7 @@ def _write_log(table: pa.Table, folder: Path, form: str) -> None:
         stamps = table.column("ts").cast(pa.timestamp("us")).cast(pa.string())
         rows: Iterable[dict[str, Any]] = table.set_column(names.index("ts"), "ts", stamps).to_pylist()
         with (folder / f"{day}.csv").open("w", encoding="utf-8", newline="") as handle:
-            writer = csv.DictWriter(handle, [name for name in table.column_names], lineterminator="\n")
+            writer = csv.DictWriter(handle, list(table.column_names), lineterminator="\n")
             writer.writeheader()
             writer.writerows(_flat(row) for row in rows)
         return
@@ -181,7 +181,7 @@ def _write_log(table: pa.Table, folder: Path, form: str) -> None:
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
     row = {**row, "ts": row["ts"] + "Z"}
     return {
-        name: json.dumps(value) if isinstance(value, list) else str(value).lower() if isinstance(value, bool) else value
+        name: "+".join(value) if isinstance(value, list) else str(value).lower() if isinstance(value, bool) else value
         for name, value in row.items()
     }
 

@@ -20,22 +20,56 @@ def litellm_record(row: Row) -> Row:
     """
     start, took = row["ts"] / 1e6, (row.get("latency_ms") or 0) / 1e3
     headers = {
-        "x-ja4": row.get("tls_fingerprint"), "x-asn": _text(row.get("asn")), "x-country": row.get("country"),
-        "x-network-kind": row.get("network_kind"), "x-client-fingerprint": row.get("client_fingerprint"), "x-surface": row.get("surface"),
-    }  # fmt: skip
+        "x-ja4": row.get("tls_fingerprint"),
+        "x-asn": _text(row.get("asn")),
+        "x-country": row.get("country"),
+        "x-network-kind": row.get("network_kind"),
+        "x-client-fingerprint": row.get("client_fingerprint"),
+        "x-surface": row.get("surface"),
+    }
     good = row.get("status") == 200
-    return _full({
-        "id": row["exchange_id"], "trace_id": row.get("session_id") or row["exchange_id"], "session_id": row.get("session_id"), "call_type": "acompletion",
-        "status": "success" if good else "failure", "error_information": None if good else {"error_code": _text(row.get("status"))},
-        "model": row["model"], "model_group": row["model"], "startTime": start, "endTime": start + took, "response_time": took if row.get("latency_ms") else None,
-        "prompt_tokens": row.get("input_tokens"), "completion_tokens": row.get("output_tokens"), "end_user": row.get("end_user_id"),
-        "requester_ip_address": row.get("ip"), "user_agent": row.get("user_agent"), "messages": _messages(row), "response": _completion(row) if good else None,
-        "model_parameters": _full({"temperature": row.get("temperature"), "max_tokens": row.get("max_tokens"), "n": row.get("n_choices"), "logprobs": row.get("logprobs_requested"), "tools": _tools(row)}),
-        "metadata": _full({
-            "user_api_key_user_id": row["account_id"], "user_api_key_hash": row.get("api_key_id"), "user_api_key_end_user_id": row.get("end_user_id"),
-            "user_api_key_request_route": row.get("endpoint"), "requester_ip_address": row.get("ip"), "user_agent": row.get("user_agent"), "requester_custom_headers": _full(headers),
-        }),
-    })  # fmt: skip
+    return _full(
+        {
+            "id": row["exchange_id"],
+            "trace_id": row.get("session_id") or row["exchange_id"],
+            "session_id": row.get("session_id"),
+            "call_type": "acompletion",
+            "status": "success" if good else "failure",
+            "error_information": None if good else {"error_code": _text(row.get("status"))},
+            "model": row["model"],
+            "model_group": row["model"],
+            "startTime": start,
+            "endTime": start + took,
+            "response_time": took if row.get("latency_ms") else None,
+            "prompt_tokens": row.get("input_tokens"),
+            "completion_tokens": row.get("output_tokens"),
+            "end_user": row.get("end_user_id"),
+            "requester_ip_address": row.get("ip"),
+            "user_agent": row.get("user_agent"),
+            "messages": _messages(row),
+            "response": _completion(row) if good else None,
+            "model_parameters": _full(
+                {
+                    "temperature": row.get("temperature"),
+                    "max_tokens": row.get("max_tokens"),
+                    "n": row.get("n_choices"),
+                    "logprobs": row.get("logprobs_requested"),
+                    "tools": _tools(row),
+                }
+            ),
+            "metadata": _full(
+                {
+                    "user_api_key_user_id": row["account_id"],
+                    "user_api_key_hash": row.get("api_key_id"),
+                    "user_api_key_end_user_id": row.get("end_user_id"),
+                    "user_api_key_request_route": row.get("endpoint"),
+                    "requester_ip_address": row.get("ip"),
+                    "user_agent": row.get("user_agent"),
+                    "requester_custom_headers": _full(headers),
+                }
+            ),
+        }
+    )
 
 
 def openai_record(row: Row) -> Row:
@@ -45,16 +79,23 @@ def openai_record(row: Row) -> Row:
     'm'
     """
     request = {
-        "model": row["model"], "messages": _messages(row), "tools": _tools(row), "temperature": row.get("temperature"), "max_completion_tokens": row.get("max_tokens"),
-        "n": row.get("n_choices"), "logprobs": row.get("logprobs_requested"), "safety_identifier": row.get("end_user_id"),
-    }  # fmt: skip
+        "model": row["model"],
+        "messages": _messages(row),
+        "tools": _tools(row),
+        "temperature": row.get("temperature"),
+        "max_completion_tokens": row.get("max_tokens"),
+        "n": row.get("n_choices"),
+        "logprobs": row.get("logprobs_requested"),
+        "safety_identifier": row.get("end_user_id"),
+    }
     return _envelope(row, _full(request), _completion(row))
 
 
 def anthropic_record(row: Row) -> Row:
     """Return an envelope with a Messages request and response.
 
-    >>> anthropic_record({"exchange_id": "e", "account_id": "a", "ts": 0, "model": "m", "status": 200})["response"]["type"]
+    >>> row = {"exchange_id": "e", "account_id": "a", "ts": 0, "model": "m", "status": 200}
+    >>> anthropic_record(row)["response"]["type"]
     'message'
     """
     tools = [
@@ -66,9 +107,14 @@ def anthropic_record(row: Row) -> Row:
         for t in _tools(row) or []
     ]
     request = {
-        "model": row["model"], "system": row.get("system_text"), "messages": _messages({**row, "system_text": None}), "tools": tools or None, "temperature": row.get("temperature"),
-        "max_tokens": row.get("max_tokens"), "metadata": {"user_id": row["end_user_id"]} if row.get("end_user_id") else None,
-    }  # fmt: skip
+        "model": row["model"],
+        "system": row.get("system_text"),
+        "messages": _messages({**row, "system_text": None}),
+        "tools": tools or None,
+        "temperature": row.get("temperature"),
+        "max_tokens": row.get("max_tokens"),
+        "metadata": {"user_id": row["end_user_id"]} if row.get("end_user_id") else None,
+    }
     stop = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}.get(
         row.get("stop_reason") or "", row.get("stop_reason")
     )
@@ -112,21 +158,48 @@ def _span(row: Row) -> Row:
     )  # type: ignore[operator]
     system = row.get("system_text")
     known = {
-        "gen_ai.operation.name": "chat", "gen_ai.provider.name": "stillwatch.demo", "gen_ai.request.model": row["model"], "gen_ai.response.id": row["exchange_id"],
-        "gen_ai.conversation.id": row.get("session_id"), "gen_ai.input.messages": _json([text]), "gen_ai.system_instructions": _json([{"type": "text", "content": system}]) if system else None,
-        "gen_ai.tool.definitions": row.get("tools_json"), "gen_ai.usage.input_tokens": row.get("input_tokens"), "gen_ai.usage.output_tokens": row.get("output_tokens"),
-        "gen_ai.usage.reasoning.output_tokens": row.get("reasoning_tokens"), "gen_ai.usage.cache_read.input_tokens": row.get("cached_tokens"),
-        "gen_ai.request.max_tokens": row.get("max_tokens"), "gen_ai.request.temperature": row.get("temperature"), "gen_ai.request.choice.count": row.get("n_choices"),
-        "gen_ai.response.finish_reasons": [row["stop_reason"]] if row.get("stop_reason") else None, "user.id": row["account_id"], "api_key.id": row.get("api_key_id"),
-        "enduser.pseudo.id": row.get("end_user_id"), "client.address": row.get("ip"), "user_agent.original": row.get("user_agent"), "tls.client.ja4": row.get("tls_fingerprint"),
-        "client.fingerprint": row.get("client_fingerprint"), "client.as.number": row.get("asn"), "geo.country.iso_code": row.get("country"), "network.kind": row.get("network_kind"),
-        "stillwatch.surface": row.get("surface"), "url.path": row.get("endpoint"), "http.response.status_code": row.get("status"),
-    }  # fmt: skip
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "stillwatch.demo",
+        "gen_ai.request.model": row["model"],
+        "gen_ai.response.id": row["exchange_id"],
+        "gen_ai.conversation.id": row.get("session_id"),
+        "gen_ai.input.messages": _json([text]),
+        "gen_ai.system_instructions": _json([{"type": "text", "content": system}]) if system else None,
+        "gen_ai.tool.definitions": row.get("tools_json"),
+        "gen_ai.usage.input_tokens": row.get("input_tokens"),
+        "gen_ai.usage.output_tokens": row.get("output_tokens"),
+        "gen_ai.usage.reasoning.output_tokens": row.get("reasoning_tokens"),
+        "gen_ai.usage.cache_read.input_tokens": row.get("cached_tokens"),
+        "gen_ai.request.max_tokens": row.get("max_tokens"),
+        "gen_ai.request.temperature": row.get("temperature"),
+        "gen_ai.request.choice.count": row.get("n_choices"),
+        "gen_ai.response.finish_reasons": [row["stop_reason"]] if row.get("stop_reason") else None,
+        "user.id": row["account_id"],
+        "api_key.id": row.get("api_key_id"),
+        "enduser.pseudo.id": row.get("end_user_id"),
+        "client.address": row.get("ip"),
+        "user_agent.original": row.get("user_agent"),
+        "tls.client.ja4": row.get("tls_fingerprint"),
+        "client.fingerprint": row.get("client_fingerprint"),
+        "client.as.number": row.get("asn"),
+        "geo.country.iso_code": row.get("country"),
+        "network.kind": row.get("network_kind"),
+        "stillwatch.surface": row.get("surface"),
+        "url.path": row.get("endpoint"),
+        "http.response.status_code": row.get("status"),
+    }
     start = row["ts"] * 1000
     name = row["exchange_id"].rpartition("_")[2].rjust(16, "0")[:16]
     end = start + round((row.get("latency_ms") or 0) * 1e6)
-    return {"traceId": name * 2, "spanId": name, "name": f"chat {row['model']}", "kind": 3, "startTimeUnixNano": str(start), "endTimeUnixNano": str(end),
-            "attributes": [_attribute(key, value) for key, value in known.items() if value is not None]}  # fmt: skip
+    return {
+        "traceId": name * 2,
+        "spanId": name,
+        "name": f"chat {row['model']}",
+        "kind": 3,
+        "startTimeUnixNano": str(start),
+        "endTimeUnixNano": str(end),
+        "attributes": [_attribute(key, value) for key, value in known.items() if value is not None],
+    }
 
 
 def _attribute(key: str, value: Any) -> Row:

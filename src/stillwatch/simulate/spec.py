@@ -159,9 +159,15 @@ def load_world(name: str | Path, *, scale: float = 1.0, settings: Sequence[str] 
     if missing:
         raise source.error(f"{missing[0]!r} is missing")
     return World(
-        source.name, str(content["about"]), str(content["start"]), int(content["days"]), dict(content["models"]),
-        dict(content.get("launches", {})), parts["populations"], parts["campaigns"],
-    )  # fmt: skip
+        source.name,
+        str(content["about"]),
+        str(content["start"]),
+        int(content["days"]),
+        dict(content["models"]),
+        dict(content.get("launches", {})),
+        parts["populations"],
+        parts["campaigns"],
+    )
 
 
 def _changes(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -252,12 +258,13 @@ class _Source:
     def check(self, key: str, value: object, wanted: str, inside: str = "") -> None:
         """Raise when a value is not of the wanted kind."""
         good = {
-            "str": isinstance(value, str), "bool": isinstance(value, bool),
+            "str": isinstance(value, str),
+            "bool": isinstance(value, bool),
             "int": isinstance(value, int) and not isinstance(value, bool),
             "float": isinstance(value, int | float) and not isinstance(value, bool),
             "list": isinstance(value, list) and all(isinstance(v, int | float) for v in value) and len(value) == 2,
             "Mix": isinstance(value, dict) and bool(value) and all(isinstance(v, int | float) for v in value.values()),
-        }  # fmt: skip
+        }
         meaning = {"list": "two numbers", "Mix": "a table of names and weights", "str": "text", "bool": "true or false"}
         kind = wanted.split("[")[0]
         if kind in good and not good[kind]:

@@ -1,0 +1,104 @@
+"""Where accounts connect from: networks, addresses and clients of up to four endpoints an account."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillwatch.simulate.chance import Ints, Keys, mix, pick, pick_index, unit
+from stillwatch.simulate.networks import KINDS, addresses, clients, dotted, places
+from stillwatch.simulate.sharing import shared_key
+from stillwatch.simulate.spec import Population
+
+Names = NDArray[np.object_]
+_EACH = 4
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where accounts connect from: four rows an account, how many it uses, and the key of its program's settings."""
+
+    columns: dict[str, Names]
+    count: Ints
+    habit: Keys
+
+
+def connect(
+    population: Population, key: Keys, group: Keys, member: Ints, more: tuple[Ints, NDArray[np.bool_]]
+) -> Endpoints:
+    """Return the endpoints of accounts; the first two are on the shared network when there is one.
+
+    ``more``: country numbers, and which accounts stand behind another population's reseller.
+
+    >>> keys, none = mix(np.arange(3)), np.zeros(3, np.int64)
+    >>> found = connect(Population("p", "", ""), keys, keys, none, (none, none > 0))
+    >>> len(found.columns["ip"]), bool((found.count <= 4).all())
+    (12, True)
+    """
+    which = np.tile(np.arange(_EACH), key.size)
+    columns = _places(population, key, group, member, more)
+    shared, together = shared_key(population, "client", key, _client_groups(population, group), member)
+    owner = np.repeat(np.arange(key.size), _EACH)
+    client = np.where(together[owner], shared[owner], mix(key[owner], which // 2, "client"))
+    made = pick(population.client, unit(mix(client, "made")))
+    surface = np.where(made == "sdk", pick(population.surface, unit(mix(key, "surface")))[owner], "web")
+    agents, hello, order = clients(made, client, population.own_client)
+    columns["user_agent"], columns["surface"] = np.array(agents, object), surface
+    columns["tls_fingerprint"], columns["client_fingerprint"] = np.array(hello, object), np.array(order, object)
+    _forget(columns, mix(key[owner], which, "net"))
+    spare = np.floor(-np.log(1 - unit(mix(key, "points"))) * max(0.0, population.endpoints - 1) + 0.3)
+    return Endpoints(columns, np.minimum(1 + spare.astype(np.int64), _EACH), client[::_EACH])
+
+
+def _client_groups(population: Population, group: Keys) -> Keys:
+    return np.full_like(group, mix(population.name)) if population.campaign else group
+
+
+def _places(
+    population: Population, key: Keys, group: Keys, member: Ints, more: tuple[Ints, NDArray[np.bool_]]
+) -> dict[str, Names]:
+    country, behind = more
+    owner, which = np.repeat(np.arange(key.size), _EACH), np.tile(np.arange(_EACH), key.size)
+    net, inside = shared_key(population, "network", key, group, member, behind)
+    own = mix(key[owner], which, "net")
+    if population.campaign:
+        home = unit(mix(key, "home")) < population.campaign.residential
+        inside = inside & ~home
+        kind = np.where(home[owner], KINDS.index("residential"), KINDS.index("hosting"))
+    else:
+        kind = _numbers(
+            pick(population.network, unit(mix(np.where(inside[owner], own, mix(key[owner], which // 2)), "kind")))
+        )
+    common = inside[owner] & ((which < 2) | (unit(mix(own, "out")) < 0.4))
+    nets = np.where(common, net[owner], own)
+    kind = np.where(common, KINDS.index(next(iter(population.network))), kind)
+    host = np.where(common, nets if population.one_address else mix(key[owner] % np.uint64(6), nets), own)
+    abroad = (kind >= KINDS.index("proxy")) | (common & (not population.one_country))
+    place = np.where(abroad, pick_index(places().weight, unit(mix(nets, "place"))), country[owner])
+    asn, ip = addresses(kind, place, nets, host)
+    ips = np.array(dotted(ip), object)
+    return {
+        "ip": ips,
+        "ip_prefix": np.array([f"{text.rsplit('.', 1)[0]}.0/24" for text in ips], object),
+        "asn": asn.astype(object),
+        "network_kind": np.array(KINDS, object)[kind],
+        "country": places().code[place],
+    }
+
+
+def _numbers(names: Names) -> Ints:
+    return np.array([KINDS.index(name) for name in names.tolist()], np.int64)
+
+
+def _forget(columns: dict[str, Names], keys: Keys) -> None:
+    """Blank what a provider would not know: clouds and aggregators hide clients, some networks have no class."""
+    hidden = np.array([":" in text for text in columns["surface"].tolist()])
+    for name in ("user_agent", "tls_fingerprint", "client_fingerprint"):
+        columns[name][hidden] = None
+    cloud = np.array([text.startswith("cloud:") for text in columns["surface"].tolist()])
+    for name in ("ip", "ip_prefix", "asn", "network_kind", "country"):
+        columns[name][cloud] = None
+    columns["network_kind"][(unit(mix(keys, "unclassified")) < 0.06) & ~cloud] = "unknown"
+    columns["tls_fingerprint"][unit(mix(keys, "untapped")) < 0.05] = None
