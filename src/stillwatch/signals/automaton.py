@@ -165,10 +165,13 @@ def scan(automaton: Automaton, data: U8, starts: I64, ends: I64) -> Hits:
 
 
 def _plain() -> U8:
-    """Return the small form of ASCII letters and digits by byte, 0 for every other byte."""
+    """Return the normal form of each ASCII byte, 0 for the bytes of other scripts."""
     plain = np.zeros(256, np.uint8)
+    plain[:128] = 0x20
     for byte in (*range(0x30, 0x3A), *range(0x41, 0x5B), *range(0x61, 0x7B)):
         plain[byte] = byte | 0x20
+    for char in KEPT:
+        plain[ord(char)] = ord(char)
     return plain
 
 
@@ -226,6 +229,27 @@ def _feed(
     return state
 
 
+@inlined
+def _ascii_run(
+    data: U8, i: int, end: int, moves: I32, symbol: U8, plain: U8, state: int, was: int
+) -> tuple[int, int, int]:
+    """Feed ASCII until a phrase is complete (state < 0), another script begins or the text ends."""
+    while i < end and was != 3 and state >= 0:
+        byte = plain[data[i]]
+        if byte == 0:
+            break
+        if byte == 0x20:
+            if was != 4:
+                state = whole(moves[state + symbol[0x20]])
+                was = 4
+        else:
+            if state != 0:
+                state = whole(moves[state + symbol[byte]])
+            was = 1
+        i += 1
+    return i, state, was
+
+
 @compiled
 def _scan_text(
     machine: tuple[I32, U8, I32, I32], data: U8, i: int, end: int, maps: tuple[U8, U16, U8], tallies: tuple[I32, I32]
@@ -239,12 +263,7 @@ def _scan_text(
     state = _feed(machine, 0, 0x20, 1, tallies, symbols)
     was = 4
     while i < end:
-        while was == 1 and i < end and plain[data[i]] != 0:
-            if state != 0:
-                state = whole(moves[state + symbol[plain[data[i]]]])
-            i += 1
-            if state < 0:
-                break
+        i, state, was = _ascii_run(data, i, end, moves, symbol, plain, state, was)
         if state < 0:
             state = ~state
             _tally(state // symbols, starts, labels, tallies)

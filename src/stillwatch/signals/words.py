@@ -261,6 +261,10 @@ def _split(
     payload = SEED
     inside = False
     while i < end:
+        if data[i] == 0x20:
+            inside = False
+            i += 1
+            continue
         point, width = point_at(data, i, end)
         kind = kind_of(point, kinds)
         if LETTER <= kind <= DIGIT:
