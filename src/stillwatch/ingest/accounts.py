@@ -87,7 +87,8 @@ def merge(known: pa.Table, rows: Iterable[dict[str, Any]], schema: pa.Schema) ->
     """Lay rows over a table by its first column, sorted by it; what a row leaves out stays as it was.
 
     >>> schema = pa.schema([("id", pa.string()), ("x", pa.int64()), ("y", pa.int64())])
-    >>> merge(pa.table({"id": ["b"], "x": [1], "y": [2]}, schema), [{"id": "b", "x": 3}, {"id": "a"}], schema).to_pylist()
+    >>> known = pa.table({"id": ["b"], "x": [1], "y": [2]}, schema)
+    >>> merge(known, [{"id": "b", "x": 3}, {"id": "a"}], schema).to_pylist()
     [{'id': 'a', 'x': None, 'y': None}, {'id': 'b', 'x': 3, 'y': 2}]
     """
     by = schema.names[0]

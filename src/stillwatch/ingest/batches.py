@@ -15,7 +15,7 @@ from stillwatch.tables.schema import FINGERPRINT_COLUMNS, TEXT_COLUMNS
 
 Fingerprint = Callable[[pa.Table], pa.Table]
 MAX_ROWS = 65_536
-MAX_BYTES = 128 << 20
+MAX_BYTES = 64 << 20
 
 
 class Batch:

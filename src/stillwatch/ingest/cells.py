@@ -15,27 +15,32 @@ from typing import Any
 
 import pyarrow as pa
 
+from stillwatch.ingest.decode import embedded
 from stillwatch.ingest.networks import Network, Networks, network_kind
 from stillwatch.ingest.privacy import PREFIX, Key, address, prefix_of, sealed_id
 from stillwatch.ingest.reader import Cells, RowError, kind_of
 from stillwatch.tables import ACCOUNTS, EXCHANGES, LAUNCHES
 
+Converter = Callable[[Any, Counter[str]], Any]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_US = 86_400_000_000
 _EARLIEST_US = int(datetime(2015, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 _NOTHING = {"", "null", "none", "nan", "n/a", "na", "-", "undefined"}
 _TRUE, _FALSE = {"true", "yes", "1", "t", "y"}, {"false", "no", "0", "f", "n"}
 _INT64 = 1 << 63
+_LONGEST_NUMBER = 10**40
 _KEPT_ADDRESSES = 1 << 18
 
 
 def text(found: object, notes: Counter[str]) -> str | None:
-    """Return text; numbers and flags are written out, unpaired surrogates become U+FFFD and are counted.
+    r"""Return text; numbers and flags are written out, unpaired surrogates become U+FFFD and are counted.
 
     >>> notes = Counter()
-    >>> text("a\\ud800", notes), text(7, notes), dict(notes)
+    >>> text("a\ud800", notes), text(7, notes), dict(notes)
     ('a�', '7', {'texts with unpaired surrogates, replaced': 1})
     """
+    if type(found) is str and found.isascii():
+        return found or None
     if not isinstance(found, str):
         if isinstance(found, bool):
             return "true" if found else "false"
@@ -43,6 +48,8 @@ def text(found: object, notes: Counter[str]) -> str | None:
             raise RowError(f"expected text, got {kind_of(found)}")
         if isinstance(found, float) and not math.isfinite(found):
             return None
+        if abs(found) >= _LONGEST_NUMBER:
+            raise RowError("number out of range")
         return str(found)
     if not found.isascii():
         try:
@@ -53,19 +60,26 @@ def text(found: object, notes: Counter[str]) -> str | None:
     return found or None
 
 
-def integer(found: object, _: Counter[str]) -> int | None:
+def integer(found: object, notes: Counter[str]) -> int | None:
     """Return a whole number that fits in 64 bits.
 
     >>> integer("12", Counter()), integer(3.0, Counter()), integer("N/A", Counter())
     (12, 3, None)
     """
-    number: float | None = found if type(found) is int else decimal(found, _)
+    number = found if type(found) is int else _whole(found, notes)
+    if number is not None and not -_INT64 <= number < _INT64:
+        raise RowError("number out of range")
+    return number
+
+
+def _whole(found: object, notes: Counter[str]) -> int | None:
+    if isinstance(found, str) and len(found) < 20 and found.strip().lstrip("+-").isdecimal():
+        return int(found)
+    number = decimal(found, notes)
     if number is None:
         return None
     if number != int(number):
         raise RowError(f"expected a whole number, got {found!r}")
-    if not -_INT64 <= number < _INT64:
-        raise RowError("number out of range")
     return int(number)
 
 
@@ -88,16 +102,18 @@ def decimal(found: object, _: Counter[str]) -> float | None:
     (0.5, None)
     """
     if isinstance(found, str):
-        word = found.strip().lower()
-        if word in _NOTHING:
+        found = found.strip().lower()
+        if found in _NOTHING:
             return None
-        try:
-            found = int(word) if word.lstrip("+-").isdigit() and len(word) < 20 else float(word)
-        except ValueError:
-            raise RowError(f"expected a number, got {word[:40]!r}") from None
-    if isinstance(found, bool) or not isinstance(found, int | float):
+    elif isinstance(found, bool) or not isinstance(found, int | float):
         raise RowError(f"expected a number, got {kind_of(found)}")
-    return found if math.isfinite(found) else None
+    try:
+        number = float(found)
+    except ValueError:
+        raise RowError(f"expected a number, got {str(found)[:40]!r}") from None
+    except OverflowError:
+        raise RowError("number out of range") from None
+    return number if math.isfinite(number) else None
 
 
 def flag(found: object, _: Counter[str]) -> bool | None:
@@ -138,8 +154,8 @@ def instant(found: object, _: Counter[str]) -> int | None:
         return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
     if isinstance(found, bool) or not isinstance(found, int | float):
         raise RowError(f"expected a time, got {kind_of(found)}")
-    if not math.isfinite(found):
-        raise RowError("expected a time, got no finite number")
+    if not abs(found) < 1e19:
+        raise RowError("expected a time, got a number out of range")
     return _micros(found)
 
 
@@ -160,11 +176,12 @@ def _micros(number: float) -> int:
 
 
 def words(found: object, notes: Counter[str]) -> list[str] | None:
-    """Return a list of texts; one text is a list of one.
+    """Return a list of texts; one text is a list of one, unless it is a JSON list.
 
-    >>> words("text", Counter()), words(["text", "image"], Counter())
+    >>> words("text", Counter()), words('["text","image"]', Counter())
     (['text'], ['text', 'image'])
     """
+    found = embedded(found)
     if isinstance(found, str):
         return [found]
     if not isinstance(found, list | tuple):
@@ -173,12 +190,28 @@ def words(found: object, notes: Counter[str]) -> list[str] | None:
 
 
 def _numbers(found: object, notes: Counter[str]) -> list[int] | None:
+    found = embedded(found)
     if not isinstance(found, list | tuple):
         raise RowError(f"expected a list of numbers, got {kind_of(found)}")
     return [_unsigned(part, notes) or 0 for part in found]
 
 
+def _below(limit: int, convert: Converter) -> Converter:
+    """Refuse numbers that the column's type cannot hold."""
+
+    def bounded(found: object, notes: Counter[str]) -> object:
+        value = convert(found, notes)
+        for number in value if isinstance(value, list) else [value or 0]:
+            if number >= limit:
+                raise RowError("number out of range")
+        return value
+
+    return bounded
+
+
 def _unsigned(found: object, notes: Counter[str]) -> int | None:
+    if isinstance(found, str) and found.isdecimal() and len(found) <= 20:
+        found = int(found)  # CSV writes 64 bits unsigned as text
     if isinstance(found, int) and not isinstance(found, bool) and 0 <= found < 1 << 64:
         return found
     number = integer(found, notes)
@@ -201,14 +234,13 @@ def _asn(found: object, notes: Counter[str]) -> int | None:
     return amount(found[2:] if isinstance(found, str) and found[:2].upper() == "AS" else found, notes)
 
 
-Converter = Callable[[Any, Counter[str]], object]
 _SPECIAL: Mapping[str, Converter] = {
     "network_kind": _kind,
     "country": _country,
     "billing_country": _country,
     "asn": _asn,
-    "capability": _unsigned,
-    "cues": _numbers,
+    "capability": _below(1 << 8, _unsigned),
+    "cues": _below(1 << 16, _numbers),
     "sketch": _numbers,
     "template_id": _unsigned,
     "status": integer,

@@ -201,7 +201,7 @@ def _protobuf(name: str, blocks: Iterator[bytes], limits: Limits) -> Iterator[Fo
 
 
 def _is_framed(buffer: bytes) -> bool:
-    """A bare request begins with field 1, length-delimited (0x0A); a length in front makes that the fifth byte."""
+    """Tell whether lengths stand in front: a bare request begins with field 1 (0x0A), else that is the fifth byte."""
     return len(buffer) > 4 and buffer[4] == 0x0A and (buffer[0] != 0x0A or buffer[:3] == b"\x00\x00\x00")
 
 

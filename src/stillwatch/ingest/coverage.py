@@ -76,9 +76,9 @@ def total(runs: Iterable[Mapping[str, Any]]) -> Coverage:
 
 
 def encoded(value: Mapping[str, Any]) -> bytes:
-    """Return plain data as JSON for people and programs, the same bytes each time.
+    r"""Return plain data as JSON for people and programs, the same bytes each time.
 
     >>> encoded({"a": 1})
-    b'{\\n  "a": 1\\n}\\n'
+    b'{\n  "a": 1\n}\n'
     """
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()

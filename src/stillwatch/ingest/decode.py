@@ -64,7 +64,7 @@ def embedded(value: Any) -> Any:
     >>> embedded('[{"role": "user"}]'), embedded("plain"), embedded({"a": 1})
     ([{'role': 'user'}], 'plain', {'a': 1})
     """
-    if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "["):
+    if not isinstance(value, str) or value[:64].lstrip()[:1] not in ("{", "["):
         return value
     try:
         return decode(value)

@@ -34,7 +34,7 @@ def payload_cells(value: dict[str, Any], identity: IdentityMap) -> Cells:
     _common(cells, value)
     latency = value.get("response_time")
     if isinstance(latency, int | float):
-        put(cells, "latency_ms", latency * 1000, "response_time")
+        put(cells, "latency_ms", round(latency * 1000, 6), "response_time")
     put(cells, "endpoint", _route(value), "metadata.user_api_key_request_route")
     put(cells, "endpoint", value.get("call_type"), "call_type")
     _status(cells, value, _code(value), "error_information.error_code")

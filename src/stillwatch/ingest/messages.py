@@ -27,6 +27,7 @@ _KINDS = {
     "input_file": "file",
     "document": "file",
 }
+_ORDER = ("text", "image", "audio", "video", "file")
 _OPAQUE = ("signature", "encrypted_content", "data", "thought_signature", "thoughtSignature", "id")
 _REASONING = ("thinking", "redacted_thinking", "reasoning", "reasoning.encrypted", "reasoning.text")
 _RESULTS = ("tool_result", "tool_call_response", "computer_call_output", "function_call_output")
@@ -45,8 +46,8 @@ def conversation(messages: Any, system: Any = None) -> Conversation:
     """Read the messages of a request, and the system prompt where the dialect keeps it apart.
 
     ``prompt`` is all user text when nobody has answered yet, and the last user message with text otherwise.
-    ``modalities`` lists text, image, audio, video and file, sorted, over all messages. ``reasoning_id`` hashes the
-    last opaque reasoning block (signature, encrypted content) that the request replays.
+    ``modalities`` lists text, image, audio, video, file and any other kind, in this order, over all messages.
+    ``reasoning_id`` hashes the last opaque reasoning block (signature, encrypted content) that the request replays.
 
     >>> conversation([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}])[:3]
     ('Be brief.', 'Hi', ['text'])
@@ -68,7 +69,8 @@ def conversation(messages: Any, system: Any = None) -> Conversation:
     reasoning = hashlib.sha256(opaque.encode("utf-8", "replace")).hexdigest()[:32] if opaque else None
     if prompt:
         kinds.add("text")
-    return Conversation(_joined(systems), prompt, sorted(kinds) or None, reasoning)
+    listed = [kind for kind in _ORDER if kind in kinds] + sorted(kinds - set(_ORDER))
+    return Conversation(_joined(systems), prompt, listed or None, reasoning)
 
 
 def _walk(messages: list[Any], systems: list[str], kinds: set[str]) -> tuple[list[str], bool, str | None]:
@@ -81,7 +83,7 @@ def _walk(messages: list[Any], systems: list[str], kinds: set[str]) -> tuple[lis
             continue
         if not isinstance(message, dict):
             continue
-        role = message.get("role") or ("user" if message.get("type") in _KINDS else None)
+        role = message.get("role") or ("user" if _kind(message) and "type" in message else None)
         if role == "user":
             users.append(_content(_body(message), kinds))
         elif role in _SYSTEM_ROLES:

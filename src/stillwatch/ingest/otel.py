@@ -14,7 +14,7 @@ from stillwatch.ingest.otel_talk import DETAILS, Talk, answer_texts, read_attrib
 from stillwatch.ingest.otlp import Item, is_export, items
 from stillwatch.ingest.reader import Cells, Mapped, Mapper, Outcome, Plan, Reader, Record, Rejected, Skipped, first
 
-_NO_EXCHANGE = {"execute_tool", "invoke_agent", "create_agent", "invoke_workflow", "retrieval", "plan", "search_memory"}
+_NO_EXCHANGE = ("execute_tool", "invoke_agent", "create_agent", "invoke_workflow", "retrieval", "plan", "search_memory")
 _TOKENS = (
     ("input_tokens", ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.usage.prompt_tokens")),
     ("output_tokens", ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "llm.usage.completion_tokens")),

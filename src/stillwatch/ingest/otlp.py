@@ -61,11 +61,12 @@ def attributes(listed: Any) -> dict[str, Any]:
     """
     if isinstance(listed, dict):
         return listed
-    found = {}
+    found: dict[str, Any] = {}
     for pair in _dicts(listed):
         key, value = pair.get("key"), pair.get("value")
         if isinstance(key, str):
-            found[key] = plain(value)
+            text = value.get("stringValue") if isinstance(value, dict) else None
+            found[key] = plain(value) if text is None else text
     return found
 
 
@@ -125,7 +126,7 @@ def _key(entry: dict[str, Any]) -> tuple[str, str]:
 
 def _time(value: Any) -> int:
     found = number(value)
-    return found if isinstance(found, int) else 0
+    return found if isinstance(found, int) and 0 <= found < 1 << 64 else 0
 
 
 def _list(value: Any) -> list[Any]:

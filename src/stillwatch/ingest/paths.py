@@ -39,7 +39,8 @@ def getter(path: str) -> Callable[[Any], Any]:
 def _walk(value: Any, steps: list[str]) -> Any:
     """Follow the steps after the first, which names what ``value`` was found under."""
     for position in range(1, len(steps)):
-        value = embedded(value)
+        if isinstance(value, str):
+            value = embedded(value)
         step = steps[position]
         if isinstance(value, dict):
             found = value.get(step)

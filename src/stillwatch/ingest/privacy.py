@@ -131,8 +131,9 @@ def prefix_of(found: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     >>> prefix_of(ipaddress.ip_address("10.1.2.3")), prefix_of(ipaddress.ip_address("2001:db8:1:2::3"))
     ('10.1.2.0/24', '2001:db8:1::/48')
     """
-    bits = 24 if found.version == 4 else 48
-    return str(ipaddress.ip_network((found, bits), strict=False))
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found).rpartition(".")[0] + ".0/24"
+    return f"{ipaddress.IPv6Address(int(found) >> 80 << 80)}/48"
 
 
 def email(value: str) -> str:
