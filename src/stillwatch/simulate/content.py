@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stillwatch.simulate.arrivals import Draw, Stream
-from stillwatch.simulate.chance import Floats, Ints, Keys, mix, pick, unit, zipf
+from stillwatch.simulate.chance import Floats, Ints, Keys, mix, pick, pick_index, unit, zipf
 from stillwatch.simulate.corpus import Corpus, kind_of, replace_texts
 from stillwatch.simulate.expand import LOWER, TYPOS, expand
 from stillwatch.simulate.grammar import own_grammar
@@ -56,33 +56,32 @@ def _jobs() -> dict[str, _Job]:
 
 
 def write(stream: Stream, draw: Draw, day_us: int, seed: int, corpus: Corpus | None = None) -> Texts:
-    """Return the texts of a day's exchanges of one stream."""
+    """Return the texts of a day's exchanges of one stream, from the grammar or from a corpus."""
     spec = stream.content.population
     rows = stream.accounts[draw.account]
     key = stream.people.key[rows]
     unique = mix(seed, key, draw.ts, np.arange(rows.size), "row")
-    names, domain = _jobs_of_rows(stream, draw, unique, day_us)
+    item = _items(spec, stream, rows, unique)
+    names, domain = _jobs_of_rows(stream, draw, item, day_us)
     jobs = [_jobs()[name] for name in spec.jobs]
     column = {f: np.array([getattr(job, f) for job in jobs]) for f in ("bytes", "sigma", "output", "refused", "image")}
-    roots = _roots(list(spec.jobs), names, stream, rows, draw.turn, unique)
-    frames = _frames(spec, stream, rows, names, unique)
-    seeds = np.stack([_items(spec, stream, rows, unique), frames], axis=1)
-    wanted = np.exp(np.log(column["bytes"][names]) + column["sigma"][names] * _normal(unique) + 0.3 * _normal(key))
-    style = _styles(spec, key)
-    shapes = np.stack([np.clip(wanted, 110, 3900).astype(np.int64), style, domain], axis=1)
-    tables = own_grammar().tables
     system, tools = _standing(stream, rows, spec)
-    image = unit(mix(unique, "image")) < np.maximum(column["image"][names], spec.image)
     if corpus is None:
-        prompt = expand(tables, roots, seeds, shapes)
+        roots = _roots(list(spec.jobs), names, stream, rows, draw.turn, unique)
+        seeds = np.stack([item, _frames(spec, stream, rows, names, item)], axis=1)
+        habit = 0.3 * _normal(key) if not spec.items else 0.0
+        wanted = np.exp(np.log(column["bytes"][names]) + column["sigma"][names] * _normal(item) + habit)
+        shapes = np.stack([np.clip(wanted, 110, 3900).astype(np.int64), _styles(spec, key), domain], axis=1)
+        prompt = expand(own_grammar().tables, roots, seeds, shapes)
     else:
-        kinds = [kind_of(name) for name in spec.jobs]
         source = mix(spec.name, names) if stream.campaign else key
-        prompt, system = replace_texts(corpus, kinds, names, source, seeds[:, 0], system)
+        kinds = [kind_of(name) for name in spec.jobs]
+        prompt, system = replace_texts(corpus, kinds, names, source, item, system)
+    image = unit(mix(unique, "image")) < np.maximum(column["image"][names], spec.image)
     return Texts(prompt, system, tools, column["output"][names], column["refused"][names], image)
 
 
-def _jobs_of_rows(stream: Stream, draw: Draw, unique: Keys, day_us: int) -> tuple[Ints, Ints]:
+def _jobs_of_rows(stream: Stream, draw: Draw, item: Keys, day_us: int) -> tuple[Ints, Ints]:
     """Return each row's job and domain: a person's habits, or a campaign's sweep over its curriculum."""
     spec = stream.content.population
     rows = stream.accounts[draw.account]
@@ -94,11 +93,14 @@ def _jobs_of_rows(stream: Stream, draw: Draw, unique: Keys, day_us: int) -> tupl
         cell = step % max(1, spec.campaign.cells)
         job = np.searchsorted(np.cumsum(weights) / weights.sum(), ((cell * 0.618034) % 1.0), side="right")
         return np.minimum(job, weights.size - 1), (cell * 7 + cell // domains) % domains
+    if spec.items and spec.items_scope == "population":  # one list for all: no habits of one's own
+        job = pick_index(weights, unit(mix(item, "job")))
+        return job, (mix(item, "domain") % np.uint64(domains)).astype(np.int64)
     account = stream.people.key[stream.accounts]
     taste = np.stack([_normal(mix(account, j, "taste")) for j in range(weights.size)], axis=1)
     edges = np.cumsum(weights * np.exp(1.2 * taste), axis=1)
     edges /= edges[:, -1:]
-    session = np.where(draw.session == 0, unique, draw.session)
+    session = np.where(draw.session == 0, item, draw.session)
     job = (edges[draw.account] < unit(mix(session, "job"))[:, None]).sum(axis=1)
     topic = zipf(spec.topics, unit(mix(session, "topic")))
     owner = stream.people.group[rows] if spec.frame == "group" else key
@@ -137,13 +139,11 @@ def _frames(spec: Population, stream: Stream, rows: Ints, job: Ints, unique: Key
 
 
 def _items(spec: Population, stream: Stream, rows: Ints, unique: Keys) -> Keys:
+    """Return what the words depend on: the row, or one of the owner's list of items that come again."""
     if not spec.items:
         return unique
-    item = (
-        zipf(spec.items, unit(mix(unique, "item")))
-        if spec.items < 200
-        else (mix(unique, "item") % np.uint64(spec.items)).astype(np.int64)
-    )
+    draws = unit(mix(unique, "item"))
+    item = zipf(spec.items, draws) if spec.items < 200 else (draws * spec.items).astype(np.int64)
     owner = {"account": stream.people.key, "group": stream.people.group}.get(spec.items_scope)
     return mix(owner[rows] if owner is not None else spec.name, item, "item")
 

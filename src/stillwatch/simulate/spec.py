@@ -6,13 +6,28 @@ import dataclasses
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from stillwatch.errors import ConfigError
+from stillwatch.simulate.grammar import own_grammar
 
 Mix = dict[str, float]
+
+_CHOICES = {
+    "arrivals": {"human", "service", "cron", "burst", "event", "scheduler"},
+    "signup": {"steady", "burst", "event", "adoption"},
+    "frame": {"account", "group", "population"},
+    "items_scope": {"account", "group", "population"},
+    "language": {"local", "en"},
+    "network": {"residential", "mobile", "business", "education", "proxy", "hosting"},
+    "client": {"browser", "app", "sdk"},
+    "own_client": {"", "pathfinder", "rowboat", "harbour", "benchrun"},
+    "email": {"common", "company", "university", "disposable", "unknown"},
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +50,6 @@ class Population:
     reseller: bool = False
     one_country: bool = False
     language: str = "local"
-    countries: Mix = field(default_factory=dict)
     plan: Mix = field(default_factory=lambda: {"free": 0.5, "pro": 0.5})
     programme: Mix = field(default_factory=lambda: {"none": 1.0})
     verification: Mix = field(default_factory=lambda: {"email": 0.6, "phone": 0.4})
@@ -145,6 +159,7 @@ def load_world(name: str | Path, *, scale: float = 1.0, settings: Sequence[str] 
         content = {**_Source.find("worlds", content["like"], source.folder).content, **content}
     changes = _changes(settings)
     content = {**content, **changes.pop("world", {})}
+    _check_world(source, content)
     parts: dict[str, list[tuple[Population, int]]] = {}
     for kind in ("populations", "campaigns"):
         parts[kind] = []
@@ -152,22 +167,31 @@ def load_world(name: str | Path, *, scale: float = 1.0, settings: Sequence[str] 
             if not isinstance(count, int) or isinstance(count, bool) or count < 0:
                 raise source.error(f"{part}: the number of accounts must be a whole number", part)
             change = changes.pop(f"campaign.{part}", {}) if kind == "campaigns" else {}
-            parts[kind].append((_population(kind, part, source, change), max(1, round(count * scale)) if count else 0))
+            built = _population(kind, part, source, change)
+            parts[kind].append((built, max(1, round(count * scale)) if count else 0))
     if changes:
         raise ConfigError(f"--set {next(iter(changes))}: this world has no such campaign")
-    missing = [key for key in ("about", "start", "days", "models") if key not in content]
-    if missing:
-        raise source.error(f"{missing[0]!r} is missing")
+    start, days, models = str(content["start"]), int(content["days"]), dict(content["models"])
+    launches = dict(content.get("launches", {}))
     return World(
-        source.name,
-        str(content["about"]),
-        str(content["start"]),
-        int(content["days"]),
-        dict(content["models"]),
-        dict(content.get("launches", {})),
-        parts["populations"],
-        parts["campaigns"],
+        source.name, str(content["about"]), start, days, models, launches, parts["populations"], parts["campaigns"]
     )
+
+
+def _check_world(source: _Source, content: Mapping[str, Any]) -> None:
+    wanted = {"about": "str", "start": "str", "days": "int", "models": "Mix"}
+    for key, kind in wanted.items():
+        if key not in content:
+            raise source.error(f"{key!r} is missing")
+        source.check(key, content[key], kind)
+    try:
+        date.fromisoformat(content["start"])
+    except ValueError:
+        raise source.error(f"start must be a date as 2026-01-31, not {content['start']!r}", "start") from None
+    if content["days"] < 1:
+        raise source.error("days must be at least 1", "days")
+    for model, day in source.table(content, "launches").items():
+        source.check(model, day, "float", "launches")
 
 
 def _changes(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -186,8 +210,12 @@ def _changes(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def _population(kind: str, name: str, world: _Source, change: Mapping[str, Any]) -> Population:
-    source = _Source.find(kind, name, world.folder)
+    try:
+        source = _Source.find(kind, name, world.folder)
+    except ConfigError as error:
+        raise (error if error.line else world.error(error.message, name)) from None
     content = dict(source.content)
+    _check_names(source, content)
     shared = {}
     for key, value in source.table(content, "shared").items():
         source.check(key, value, "list", "shared")
@@ -198,6 +226,29 @@ def _population(kind: str, name: str, world: _Source, change: Mapping[str, Any])
     content["name"] = source.name
     built: Population = source.build(Population, content)
     return built
+
+
+def _check_names(source: _Source, content: Mapping[str, Any]) -> None:
+    """Raise on a name that stands for nothing, where the value is a choice."""
+    rules = set(own_grammar().numbers) | {"none"}
+    known = {**_CHOICES, "jobs": job_names(), "system": rules, "tools": rules}
+    for key, names in known.items():
+        given = content.get(key, {})
+        for name in given if isinstance(given, dict) else [given]:
+            if name not in names:
+                shown = ", ".join(sorted(names)) if len(names) < 50 else "a rule of the grammar"
+                raise source.error(f"{key} has no {name!r}; known: {shown}", key)
+
+
+@cache
+def job_names() -> frozenset[str]:
+    """Return the names of the jobs that a population may ask for.
+
+    >>> "chat_qa" in job_names()
+    True
+    """
+    text = resources.files("stillwatch.simulate").joinpath("jobs.toml").read_text(encoding="utf-8")
+    return frozenset(name for family in tomllib.loads(text).values() for name in family["names"])
 
 
 @dataclass(frozen=True)

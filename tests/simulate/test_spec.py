@@ -1,0 +1,120 @@
+"""World, population and campaign files: defaults, overrides, and errors that point at the place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stillwatch.errors import ConfigError
+from stillwatch.simulate import load_world, simulate, worlds
+
+WORLD = """about = "mine"
+start = "2026-01-05"
+days = 2
+[models]
+m = 1.0
+[populations]
+ordinary = 20
+[campaigns]
+reasoning = 8
+"""
+
+
+def write(folder: Path, text: str, name: str = "mine.toml") -> str:
+    """Write a world file and return its path."""
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_every_named_world_loads() -> None:
+    """All built-in worlds are valid and say what they are for."""
+    for name, about in worlds().items():
+        assert about
+        assert load_world(name).days > 0
+
+
+def test_every_population_says_why_it_looks_guilty_and_what_tells_it_apart() -> None:
+    """The sentences are part of the contract of a population file."""
+    world = load_world("small")
+    for population, _ in [*world.populations, *world.campaigns]:
+        assert len(population.looks_guilty) > 30
+        assert len(population.tells_apart) > 30
+
+
+def test_scale_multiplies_accounts() -> None:
+    """Scale works on populations and campaigns alike."""
+    small, double = load_world("small"), load_world("small", scale=2)
+    assert [n * 2 for _, n in small.populations] == [n for _, n in double.populations]
+    assert [n * 2 for _, n in small.campaigns] == [n for _, n in double.campaigns]
+
+
+def test_a_campaign_can_be_overridden() -> None:
+    """--set changes one parameter of one campaign and nothing else."""
+    plain, changed = load_world("tiny"), load_world("tiny", settings=["campaign.low_and_slow.paraphrase=3"])
+    knobs = {p.name: p.campaign.paraphrase for p, _ in changed.campaigns if p.campaign}
+    assert knobs["low_and_slow"] == 3
+    assert knobs["reasoning"] == next(p.campaign.paraphrase for p, _ in plain.campaigns if p.campaign)
+
+
+def test_an_own_world_with_an_own_population_runs(tmp_path: Path) -> None:
+    """A path to a world works, and its populations may be files beside it."""
+    own = 'looks_guilty = "g"\ntells_apart = "t"\nrate = 6\narrivals = "service"\njobs = { rag_question = 1.0 }\n'
+    write(tmp_path, own, "robots.toml")
+    path = write(tmp_path, WORLD.replace("ordinary = 20", '"robots.toml" = 20'))
+    summary = simulate(load_world(path), tmp_path / "out", seed=1)
+    assert summary.accounts["robots"] == 20
+    assert summary.exchanges["robots"] > 50
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        (WORLD.replace("days = 2", "dayz = 2"), 3, "unknown key 'dayz'"),
+        (WORLD.replace("days = 2", "days = two"), 3, "Invalid value"),
+        (WORLD.replace("days = 2", 'days = "two"'), 3, "days"),
+        (WORLD.replace("ordinary = 20", "ordinary = -1"), 7, "whole number"),
+        (WORLD.replace("ordinary = 20", "martians = 20"), 7, "has no 'martians'"),
+        (WORLD.replace('start = "2026-01-05"', 'start = "soon"'), 2, "start"),
+    ],
+)
+def test_a_wrong_world_file_is_an_error_with_file_and_line(tmp_path: Path, text: str, line: int, message: str) -> None:
+    """The error names the file and the line of the mistake."""
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_world(path)
+    assert str(caught.value.path) == path
+    assert caught.value.line == line
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("looks_guilty = 'g'\ntells_apart = 't'\nrates = 1\n", 3, "unknown key 'rates'"),
+        ("looks_guilty = 'g'\ntells_apart = 't'\nrate = 'often'\n", 3, "must be a number"),
+        ("looks_guilty = 'g'\ntells_apart = 't'\n[shared]\npayment = 3\n", 4, "two numbers"),
+        ("looks_guilty = 'g'\ntells_apart = 't'\n\njobs = { chat_qaa = 1 }\n", 4, "chat_qaa"),
+        ("looks_guilty = 'g'\ntells_apart = 't'\narrivals = 'tides'\n", 3, "tides"),
+        ("looks_guilty = 'g'\n", None, "'tells_apart' is missing"),
+    ],
+)
+def test_a_wrong_population_file_is_an_error_with_file_and_line(
+    tmp_path: Path, text: str, line: int | None, message: str
+) -> None:
+    """Mistakes in a population are reported in that file, not in the world."""
+    part = write(tmp_path, text, "part.toml")
+    path = write(tmp_path, WORLD.replace("ordinary = 20", '"part.toml" = 20'))
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_world(path)
+    assert str(caught.value.path) == part
+    assert caught.value.line == line
+
+
+@pytest.mark.parametrize(
+    "setting", ["campaign.nobody.paraphrase=1", "campaign.reasoning.loud=1", "paraphrase=1", "campaign.reasoning.cells"]
+)
+def test_a_wrong_override_is_an_error(setting: str) -> None:
+    """An override that matches nothing is never ignored."""
+    with pytest.raises(ConfigError):
+        load_world("tiny", settings=[setting])
