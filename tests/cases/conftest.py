@@ -184,7 +184,10 @@ def _tables(out: Path, shape: Shape, groups: list[list[str]], rows: list[dict[st
                 | {"account_id": name, "probability": 1.0 - 0.4 * i / len(group), "role": "pool", "log_lr_what": 5.0}
                 | {"log_lr_who": 3.5, "log_lr_worth": 1.0, "first_seen": START, "last_seen": START + 9 * DAY}
             )
-            for axis, term, nats in (("PRIOR", "prior odds", -4.0), ("WHAT", "construction", 5.0 - 4.0 * i / len(group))):
+            for axis, term, nats in (
+                ("PRIOR", "prior odds", -4.0),
+                ("WHAT", "construction", 5.0 - 4.0 * i / len(group)),
+            ):
                 made["member_terms"].append(campaign | {"account_id": name, "axis": axis, "term": term, "log_lr": nats})
             for axis, nats in (("NET", 2.0), ("ID", 1.5), ("WORTH", 1.0)):
                 term = {"axis": axis, "term": f"{axis.lower()} shared", "detail": "with 3 others", "log_lr": nats}

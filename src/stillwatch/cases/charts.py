@@ -99,12 +99,18 @@ def _bars(frame: Frame, low: Floats, high: Floats) -> str:
 
 
 def _axes(frame: Frame, days: Sequence[str], ticks: int = 2) -> str:
-    """Return grid lines with values, and dates along the bottom as many as fit."""
+    """Return grid lines with values, and dates along the bottom."""
     out = []
     for value in np.linspace(0, frame.top, ticks + 1):
         y = frame.y(float(value))
         out.append(f'<path class="grid" d="M{frame.left:g} {y:.1f}H{frame.width - frame.right:g}"/>')
         out.append(f'<text class="tick end" x="{frame.left - 6:g}" y="{y + 3.5:.1f}">{short(float(value))}</text>')
+    return "".join(out) + _dates(frame, days)
+
+
+def _dates(frame: Frame, days: Sequence[str]) -> str:
+    """Return dates along the bottom, as many as fit."""
+    out = []
     step = frame.step(len(days))
     every = max(1, int(np.ceil(78 / step)))
     for i in range(0, len(days), every):
@@ -199,11 +205,13 @@ def against_expectation(
     frame = Frame(*size, top=nice_top(largest), above=14 if flags is None else 22)
     loud = np.isin(np.arange(len(counts)), list(marked))
     zero = np.zeros(len(counts))
+    band, middle = _band(frame, expectation)
     body = [
         _axes(frame, days, ticks=1 if flags is None else 2),
+        band,
         f'<path class="bar quiet" d="{_bars(frame, zero, np.where(loud, 0, counts))}"/>',
         f'<path class="bar loud" d="{_bars(frame, zero, np.where(loud, counts, 0))}"/>',
-        _band(frame, expectation),
+        middle,
         _pins(frame, counts, marked),
         _flags(frame, days, flags or {}),
         _columns(frame, [_told(i, days, counts, expectation, unit, marked) for i in range(len(days))]),
@@ -223,14 +231,14 @@ def _told(
     return f"{day(days[i])}: {count(counts[i])} {unit}; {against}" + (f"; {marked[i]}" if i in marked else "")
 
 
-def _band(frame: Frame, expectation: Expectation) -> str:
-    """Return the expected band and its middle, broken where nothing could be expected."""
+def _band(frame: Frame, expectation: Expectation) -> tuple[str, str]:
+    """Return the expected band and its edges and middle, broken where nothing could be expected."""
     step = frame.step(len(expectation.expected))
     there = np.flatnonzero(np.isfinite(expectation.expected))
     if not len(there):
-        return ""
+        return "", ""
     runs = np.split(there, np.flatnonzero(np.diff(there) > 1) + 1)
-    area, line = [], []
+    area, line, edge = [], [], []
     for run in runs:
         x = frame.left + (run + 0.5) * step
         upper = [f"{a:.1f} {frame.y(float(expectation.high[i])):.1f}" for a, i in zip(x, run, strict=True)]
@@ -238,7 +246,9 @@ def _band(frame: Frame, expectation: Expectation) -> str:
         middle = [f"{a:.1f} {frame.y(float(expectation.expected[i])):.1f}" for a, i in zip(x, run, strict=True)]
         area.append(f"M{'L'.join(upper)}L{'L'.join(reversed(lower))}z")
         line.append(f"M{'L'.join(middle)}")
-    return f'<path class="band" d="{"".join(area)}"/><path class="middle" d="{"".join(line)}"/>'
+        edge.append(f"M{'L'.join(lower)}")
+    lines = f'<path class="edge" d="{"".join(edge)}"/><path class="middle" d="{"".join(line)}"/>'
+    return f'<path class="band" d="{"".join(area)}"/>', lines
 
 
 def _pins(frame: Frame, counts: Floats, marked: Mapping[int, str]) -> str:
@@ -258,7 +268,7 @@ def heat(rows: Sequence[str], days: Sequence[str], values: Floats, marked: froze
     row_height = 18
     frame = Frame(1080, 28 + row_height * len(rows), top=1.0, left=128, above=2, below=26)
     step, largest = frame.step(len(days)), max(float(values.max(initial=0)), 1.0)
-    body = [_axes(frame, days, ticks=0)]
+    body = [_dates(frame, days)]
     for r, name in enumerate(rows):
         y = frame.above + r * row_height
         body.append(f'<text class="tick end" x="{frame.left - 8:g}" y="{y + 13:g}">{text(clean(name, 24))}</text>')

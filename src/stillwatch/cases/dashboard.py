@@ -101,12 +101,14 @@ def _of(series: Series) -> str:
 
 def _headline(series: Series, mark: Mark) -> str:
     departure = mark.departure
-    figures = f"{count(departure.observed)} {mark.unit} where about {count(departure.expected)} were expected"
+    usual = f"about {count(departure.expected)}" if departure.expected >= 5 else "next to none"
+    figures = f"{count(departure.observed)} {mark.unit} where {usual} were expected"
+    figures += f" ({times(departure.ratio)})" if departure.expected >= 5 else ""
     who = ""
     if mark.unit != "sign-ups":
         accounts, fresh = int(series.accounts[departure.peak]), int(series.fresh[departure.peak])
         who = f"; {plural(accounts, 'account')} on the peak day, {fresh:,} of them under a week old"
-    return f"{_name(series)}: {figures} ({times(departure.ratio)}){who}"
+    return f"{_name(series)}: {figures}{who}"
 
 
 def _chip(series: Series, mark: Mark) -> str:

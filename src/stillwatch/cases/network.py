@@ -62,8 +62,8 @@ def sample(members: pa.Table, links: pa.Table, limit: int) -> Network:
     order = np.lexsort((names.astype(str), -chance))[:limit]
     shown = [str(name) for name in names[order]]
     known = pa.array(shown, pa.string())
-    rows = links.append_column("a", pc.index_in(links["account_a"], known))
-    rows = rows.append_column("b", pc.index_in(links["account_b"], known))
+    rows = links.append_column("a", pc.index_in(links["account_a"].cast(pa.string()), known))
+    rows = rows.append_column("b", pc.index_in(links["account_b"].cast(pa.string()), known))
     rows = rows.filter(pc.and_(pc.is_valid(rows["a"]), pc.is_valid(rows["b"])))
     pairs = np.column_stack([rows["a"].to_numpy(), rows["b"].to_numpy()]).astype(np.int64).reshape(-1, 2)
     weights = np.nan_to_num(rows["weight"].to_numpy().astype(np.float64))

@@ -238,6 +238,8 @@ def _expect(counts: Floats, values: list[str], span: _Span, name: str | None) ->
         births = np.array([int(np.datetime64(values[i]).astype(int)) for i in dated], dtype=np.int64) - span.days[0]
         peers = dict(zip(dated, baseline.expect_from_peers(counts[dated], births), strict=True))
         out = [peers.get(i) or baseline.expect_from_past(counts[i]) for i in range(len(values))]
+        for expectation in out:  # a week with fewer sign-ups has fewer of everything: the sign-ups chart says that
+            np.maximum(expectation.z, 0.0, out=expectation.z)
     else:
         begins = [int(np.argmax(row > 0)) if name == "model" else 0 for row in counts]
         out = [baseline.expect_from_past(row, start=begin) for row, begin in zip(counts, begins, strict=True)]

@@ -75,9 +75,11 @@ def plural(number: int, noun: str) -> str:
 def times(ratio: float) -> str:
     """Write how many times, without false digits.
 
-    >>> times(13.62), times(2.345), times(0.25)
-    ('×14', '×2.3', '×0.25')
+    >>> times(13.62), times(2.345), times(0.25), times(7_000)
+    ('×14', '×2.3', '×0.25', 'over ×100')
     """
+    if ratio > 100:
+        return "over ×100"
     return f"×{ratio:.0f}" if ratio >= 9.95 else f"×{ratio:.1f}" if ratio >= 1 else f"×{ratio:.2f}"
 
 
@@ -96,13 +98,13 @@ def p_text(value: float | None) -> str:
     """Write a p- or q-value to two digits, never as a bare zero.
 
     >>> p_text(0.0312), p_text(3.2e-7), p_text(0.0), p_text(None)
-    ('0.031', '3.2e-07', '<1e-15', '—')
+    ('0.031', '3.2e-7', '<1e-15', '—')
     """
     if value is None or not math.isfinite(value):
         return "—"
     if value < 1e-15:
         return "<1e-15"
-    return f"{value:.2g}"
+    return f"{value:.2g}".replace("e-0", "e-")
 
 
 def probability_text(value: float | None) -> str:
