@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -218,7 +217,10 @@ def _message(name: str, number: int, data: bytes) -> Iterator[Found]:
 
 
 def first_values(file: SourceFile, container: str, limits: Limits, count: int = 20) -> list[Any]:
-    """Return the first values of a file, to recognise its format by; stops at anything broken."""
+    """Return the first values of a file, to recognise its format by; stops at anything broken.
+
+    Raises :class:`~stillwatch.ingest.streams.Broken` when the file breaks before its first value.
+    """
     found: list[Any] = []
     try:
         for seen, record in enumerate(records(file, container, limits)):
@@ -226,6 +228,7 @@ def first_values(file: SourceFile, container: str, limits: Limits, count: int = 
                 found.append(record.value)
             if len(found) == count or seen >= count * 50:
                 break
-    except (Broken, json.JSONDecodeError):
-        pass
+    except Broken:
+        if not found:
+            raise
     return found

@@ -148,18 +148,27 @@ def proto_items(data: bytes) -> Iterator[Item]:
         from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
     except ImportError:
         raise MissingExtra("opentelemetry-proto", extra="otlp", purpose="OTLP protobuf files") from None
-    try:
-        traces, logs = TracesData.FromString(data), LogsData.FromString(data)
-    except DecodeError as error:
-        raise InputError("not an OTLP protobuf export request") from error
+    traces, logs = TracesData(), LogsData()
+    understood = [_parsed(message, data, DecodeError) for message in (traces, logs)]
     spans = [(b, s) for b in traces.resource_spans for scope in b.scope_spans for s in scope.spans]
-    if spans and all(len(span.span_id) == 8 for _, span in spans):
+    if understood[0] and spans and all(len(span.span_id) == 8 for _, span in spans):
         yield from (_proto_span(span, _proto_attributes(block.resource.attributes)) for block, span in spans)
-        return
-    for block in logs.resource_logs:
-        shared = _proto_attributes(block.resource.attributes)
-        for scope in block.scope_logs:
-            yield from (_proto_log(entry, shared) for entry in scope.log_records)
+    elif understood[1]:
+        for block in logs.resource_logs:
+            shared = _proto_attributes(block.resource.attributes)
+            for scope in block.scope_logs:
+                yield from (_proto_log(entry, shared) for entry in scope.log_records)
+    elif not understood[0]:
+        raise InputError("not an OTLP protobuf export request")
+
+
+def _parsed(message: Any, data: bytes, error: type[Exception]) -> bool:
+    try:
+        message.ParseFromString(data)
+    except error:
+        message.Clear()
+        return False
+    return True
 
 
 def _proto_span(span: Any, resource: dict[str, Any]) -> Item:
