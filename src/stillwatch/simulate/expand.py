@@ -76,6 +76,13 @@ def _emit(t: Tables, literal: Any, out: np.ndarray, at: Any, style: Any, draw: A
 
 
 @nb.njit(cache=True, nogil=True)
+def _enter(t: Tables, symbol: Any, draw: Any, cell: np.ndarray, mode: Any) -> None:
+    """Set a stack cell to one alternative of a symbol: position, limit, mode, repeats."""
+    chosen = t.first[symbol] + _choose(t.alternatives[symbol], t.zipf[symbol], draw)
+    cell[0], cell[1], cell[2], cell[3] = t.start[chosen], t.stop[chosen], mode, 0
+
+
+@nb.njit(cache=True, nogil=True)
 def _again(round_: Any, stream: Any, states: np.ndarray, short: Any) -> Any:
     """Say whether to repeat: in a frame by chance, else until the text is long enough; once at least."""
     if stream:
@@ -92,9 +99,7 @@ def _expand_one(t: Tables, root: int, seeds: np.ndarray, shape: np.ndarray, out:
     states = np.empty(2, np.uint64)
     states[0], states[1] = _mix(seeds[0] + _GOLDEN), seeds[1]
     depth, at = 0, base
-    states[0] += _GOLDEN
-    chosen = t.first[root] + _choose(t.alternatives[root], t.zipf[root], _mix(states[0]))
-    position[0], limit[0], mode[0] = t.start[chosen], t.stop[chosen], 0
+    _enter(t, root, _mix(states[0] + _GOLDEN), stack[:, 0], 0)
     while depth >= 0:
         if position[depth] >= limit[depth] or at - base >= MAX_BYTES:
             depth -= 1
@@ -118,16 +123,15 @@ def _expand_one(t: Tables, root: int, seeds: np.ndarray, shape: np.ndarray, out:
                 continue
         else:
             position[depth] += 1
-        if depth + 1 >= _DEPTH:
+        if depth + 1 >= _DEPTH:  # deeper than any rule of ours: leave it out
             continue
         if flags & FRAME and not stream:
             states[1] = _mix(seeds[1] + np.uint64(symbol) * _GOLDEN)
             stream = 1
         states[stream] += _GOLDEN
-        chosen = t.first[symbol] + _choose(t.alternatives[symbol], t.zipf[symbol], _mix(states[stream]))
         depth += 1
-        position[depth], limit[depth], repeats[depth] = t.start[chosen], t.stop[chosen], 0
-        mode[depth] = stream | (mode[depth - 1] & 2) | (flags & 2)
+        verbatim = (mode[depth - 1] & VERBATIM) | (flags & VERBATIM)
+        _enter(t, symbol, _mix(states[stream]), stack[:, depth], stream | verbatim)
     return at
 
 

@@ -6,10 +6,70 @@ The field names are the documented ones of each format (docs/simulate.md); ident
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 Row = dict[str, Any]
+
+# Where a format keeps a canonical column: name there, column here.
+_LITELLM = {
+    "session_id": "session_id",
+    "model": "model",
+    "prompt_tokens": "input_tokens",
+    "completion_tokens": "output_tokens",
+    "end_user": "end_user_id",
+    "requester_ip_address": "ip",
+    "user_agent": "user_agent",
+}
+_LITELLM_METADATA = {
+    "user_api_key_user_id": "account_id",
+    "user_api_key_hash": "api_key_id",
+    "user_api_key_end_user_id": "end_user_id",
+    "user_api_key_request_route": "endpoint",
+    "requester_ip_address": "ip",
+    "user_agent": "user_agent",
+}
+_LITELLM_HEADERS = {
+    "x-ja4": "tls_fingerprint",
+    "x-asn": "asn",
+    "x-country": "country",
+    "x-network-kind": "network_kind",
+    "x-client-fingerprint": "client_fingerprint",
+    "x-surface": "surface",
+}
+_LITELLM_PARAMETERS = {
+    "temperature": "temperature",
+    "max_tokens": "max_tokens",
+    "n": "n_choices",
+    "logprobs": "logprobs_requested",
+}
+_OTEL = {
+    "gen_ai.request.model": "model",
+    "gen_ai.response.id": "exchange_id",
+    "gen_ai.conversation.id": "session_id",
+    "gen_ai.tool.definitions": "tools_json",
+    "gen_ai.usage.input_tokens": "input_tokens",
+    "gen_ai.usage.output_tokens": "output_tokens",
+    "gen_ai.usage.reasoning.output_tokens": "reasoning_tokens",
+    "gen_ai.usage.cache_read.input_tokens": "cached_tokens",
+    "gen_ai.request.max_tokens": "max_tokens",
+    "gen_ai.request.temperature": "temperature",
+    "gen_ai.request.choice.count": "n_choices",
+    "user.id": "account_id",
+    "api_key.id": "api_key_id",
+    "enduser.pseudo.id": "end_user_id",
+    "client.address": "ip",
+    "user_agent.original": "user_agent",
+    "tls.client.ja4": "tls_fingerprint",
+    "client.fingerprint": "client_fingerprint",
+    "client.as.number": "asn",
+    "geo.country.iso_code": "country",
+    "network.kind": "network_kind",
+    "stillwatch.surface": "surface",
+    "url.path": "endpoint",
+    "http.response.status_code": "status",
+}
+_ANTHROPIC_STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 
 
 def litellm_record(row: Row) -> Row:
@@ -19,57 +79,26 @@ def litellm_record(row: Row) -> Row:
     1.5
     """
     start, took = row["ts"] / 1e6, (row.get("latency_ms") or 0) / 1e3
-    headers = {
-        "x-ja4": row.get("tls_fingerprint"),
-        "x-asn": _text(row.get("asn")),
-        "x-country": row.get("country"),
-        "x-network-kind": row.get("network_kind"),
-        "x-client-fingerprint": row.get("client_fingerprint"),
-        "x-surface": row.get("surface"),
-    }
     good = row.get("status") == 200
-    return _full(
-        {
-            "id": row["exchange_id"],
-            "trace_id": row.get("session_id") or row["exchange_id"],
-            "session_id": row.get("session_id"),
-            "call_type": "acompletion",
-            "status": "success" if good else "failure",
-            "error_information": None if good else {"error_code": _text(row.get("status"))},
-            "model": row["model"],
-            "model_group": row["model"],
-            "startTime": start,
-            "endTime": start + took,
-            "response_time": took if row.get("latency_ms") else None,
-            "prompt_tokens": row.get("input_tokens"),
-            "completion_tokens": row.get("output_tokens"),
-            "end_user": row.get("end_user_id"),
-            "requester_ip_address": row.get("ip"),
-            "user_agent": row.get("user_agent"),
-            "messages": _messages(row),
-            "response": _completion(row) if good else None,
-            "model_parameters": _full(
-                {
-                    "temperature": row.get("temperature"),
-                    "max_tokens": row.get("max_tokens"),
-                    "n": row.get("n_choices"),
-                    "logprobs": row.get("logprobs_requested"),
-                    "tools": _tools(row),
-                }
-            ),
-            "metadata": _full(
-                {
-                    "user_api_key_user_id": row["account_id"],
-                    "user_api_key_hash": row.get("api_key_id"),
-                    "user_api_key_end_user_id": row.get("end_user_id"),
-                    "user_api_key_request_route": row.get("endpoint"),
-                    "requester_ip_address": row.get("ip"),
-                    "user_agent": row.get("user_agent"),
-                    "requester_custom_headers": _full(headers),
-                }
-            ),
-        }
-    )
+    facts = {
+        "id": row["exchange_id"],
+        "trace_id": row.get("session_id") or row["exchange_id"],
+        "call_type": "acompletion",
+        "status": "success" if good else "failure",
+        "error_information": None if good else {"error_code": _text(row.get("status"))},
+        "model_group": row["model"],
+        "startTime": start,
+        "endTime": start + took,
+        "response_time": took if row.get("latency_ms") else None,
+        "messages": _messages(row),
+        "response": _completion(row) if good else None,
+        "model_parameters": {**_taken(row, _LITELLM_PARAMETERS), **_full({"tools": _tools(row)})},
+        "metadata": {
+            **_taken(row, _LITELLM_METADATA),
+            "requester_custom_headers": _texts(_taken(row, _LITELLM_HEADERS)),
+        },
+    }
+    return _full({**facts, **_taken(row, _LITELLM)})
 
 
 def openai_record(row: Row) -> Row:
@@ -98,44 +127,46 @@ def anthropic_record(row: Row) -> Row:
     >>> anthropic_record(row)["response"]["type"]
     'message'
     """
-    tools = [
-        {
-            "name": t["function"]["name"],
-            "description": t["function"].get("description", ""),
-            "input_schema": t["function"]["parameters"],
-        }
-        for t in _tools(row) or []
-    ]
     request = {
         "model": row["model"],
         "system": row.get("system_text"),
         "messages": _messages({**row, "system_text": None}),
-        "tools": tools or None,
+        "tools": [_anthropic_tool(tool["function"]) for tool in _tools(row) or []] or None,
         "temperature": row.get("temperature"),
         "max_tokens": row.get("max_tokens"),
         "metadata": {"user_id": row["end_user_id"]} if row.get("end_user_id") else None,
     }
-    stop = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}.get(
-        row.get("stop_reason") or "", row.get("stop_reason")
-    )
-    cached = row.get("cached_tokens")
-    usage = {
-        "input_tokens": _less(row.get("input_tokens"), cached),
-        "cache_read_input_tokens": cached,
-        "output_tokens": row.get("output_tokens"),
-    }
-    if row.get("reasoning_tokens") is not None:
-        usage["output_tokens_details"] = {"thinking_tokens": row["reasoning_tokens"]}
+    stop = row.get("stop_reason") or ""
     response = {
         "id": row["exchange_id"],
         "type": "message",
         "role": "assistant",
         "model": row["model"],
         "content": [],
-        "stop_reason": stop,
-        "usage": _full(usage),
+        "stop_reason": _ANTHROPIC_STOPS.get(stop, stop or None),
+        "usage": _anthropic_usage(row),
     }
     return _envelope(row, _full(request), _full(response))
+
+
+def _anthropic_tool(function: Row) -> Row:
+    return {
+        "name": function["name"],
+        "description": function.get("description", ""),
+        "input_schema": function["parameters"],
+    }
+
+
+def _anthropic_usage(row: Row) -> Row:
+    cached, thinking = row.get("cached_tokens"), row.get("reasoning_tokens")
+    return _full(
+        {
+            "input_tokens": _less(row.get("input_tokens"), cached),
+            "cache_read_input_tokens": cached,
+            "output_tokens": row.get("output_tokens"),
+            "output_tokens_details": None if thinking is None else {"thinking_tokens": thinking},
+        }
+    )
 
 
 def otel_record(rows: list[Row]) -> Row:
@@ -150,56 +181,38 @@ def otel_record(rows: list[Row]) -> Row:
 
 
 def _span(row: Row) -> Row:
-    text = {"role": "user", "parts": [{"type": "text", "content": row.get("prompt_text") or ""}]}
-    text["parts"] += (
-        [{"type": "blob", "mime_type": "image/png", "modality": "image", "content": ""}]
-        if "image" in (row.get("modalities") or [])
-        else []
-    )  # type: ignore[operator]
-    system = row.get("system_text")
+    parts = [{"type": "text", "content": row.get("prompt_text") or ""}]
+    if "image" in (row.get("modalities") or []):
+        parts.append({"type": "blob", "mime_type": "image/png", "modality": "image", "content": ""})
+    system, stop = row.get("system_text"), row.get("stop_reason")
     known = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "stillwatch.demo",
-        "gen_ai.request.model": row["model"],
-        "gen_ai.response.id": row["exchange_id"],
-        "gen_ai.conversation.id": row.get("session_id"),
-        "gen_ai.input.messages": _json([text]),
+        "gen_ai.input.messages": _json([{"role": "user", "parts": parts}]),
         "gen_ai.system_instructions": _json([{"type": "text", "content": system}]) if system else None,
-        "gen_ai.tool.definitions": row.get("tools_json"),
-        "gen_ai.usage.input_tokens": row.get("input_tokens"),
-        "gen_ai.usage.output_tokens": row.get("output_tokens"),
-        "gen_ai.usage.reasoning.output_tokens": row.get("reasoning_tokens"),
-        "gen_ai.usage.cache_read.input_tokens": row.get("cached_tokens"),
-        "gen_ai.request.max_tokens": row.get("max_tokens"),
-        "gen_ai.request.temperature": row.get("temperature"),
-        "gen_ai.request.choice.count": row.get("n_choices"),
-        "gen_ai.response.finish_reasons": [row["stop_reason"]] if row.get("stop_reason") else None,
-        "user.id": row["account_id"],
-        "api_key.id": row.get("api_key_id"),
-        "enduser.pseudo.id": row.get("end_user_id"),
-        "client.address": row.get("ip"),
-        "user_agent.original": row.get("user_agent"),
-        "tls.client.ja4": row.get("tls_fingerprint"),
-        "client.fingerprint": row.get("client_fingerprint"),
-        "client.as.number": row.get("asn"),
-        "geo.country.iso_code": row.get("country"),
-        "network.kind": row.get("network_kind"),
-        "stillwatch.surface": row.get("surface"),
-        "url.path": row.get("endpoint"),
-        "http.response.status_code": row.get("status"),
+        "gen_ai.response.finish_reasons": [stop] if stop else None,
+        **_taken(row, _OTEL),
     }
     start = row["ts"] * 1000
     name = row["exchange_id"].rpartition("_")[2].rjust(16, "0")[:16]
-    end = start + round((row.get("latency_ms") or 0) * 1e6)
     return {
         "traceId": name * 2,
         "spanId": name,
         "name": f"chat {row['model']}",
         "kind": 3,
         "startTimeUnixNano": str(start),
-        "endTimeUnixNano": str(end),
+        "endTimeUnixNano": str(start + round((row.get("latency_ms") or 0) * 1e6)),
         "attributes": [_attribute(key, value) for key, value in known.items() if value is not None],
     }
+
+
+def _taken(row: Row, names: Mapping[str, str]) -> Row:
+    """Return the row's values under the names of a format; nulls are left out."""
+    return {name: row[column] for name, column in names.items() if row.get(column) is not None}
+
+
+def _texts(record: Row) -> Row:
+    return {key: str(value) for key, value in record.items()}
 
 
 def _attribute(key: str, value: Any) -> Row:

@@ -135,7 +135,7 @@ def _answers(texts: Texts, draw: Draw, row: Keys, limit: Ints) -> dict[str, pa.A
     )
     latency = 250 + 11.0 * output * np.exp(0.35 * _normal(mix(row, "slow")))
     thinks = unit(mix(row, "thinks")) < 0.25
-    modalities = [["image", "text"] if seen else ["text"] for seen in texts.image.tolist()]
+    modalities = [["text", "image"] if seen else ["text"] for seen in texts.image.tolist()]
     return {
         "status": pa.array(status, pa.int64()),
         "input_tokens": pa.array((size / 3.9 + before + image + 8).astype(np.int64), mask=~good),
