@@ -40,7 +40,7 @@ class _Scan:
 
     def __init__(self, name: str, limit: int) -> None:
         self.name, self.limit = name, limit
-        self.text, self.line, self.bad = "", 1, False
+        self.text, self.line, self._counted = "", 1, 0
         self._scan = json.JSONDecoder().raw_decode
 
     def add(self, text: str) -> None:
@@ -64,22 +64,29 @@ class _Scan:
                 continue
             yield self._record(value, position, end)
             position = end
-        self.line += self.text.count("\n", 0, position)
+        self.line, self._counted = self._line_at(position), 0
         self.text = self.text[position:]
-        if len(self.text) > self.limit:
-            raise Broken(f"a JSON value is longer than {self.limit / (1 << 20):g} MB", path=self.name, line=self.line)
 
     def _skip(self, position: int) -> int:
         match = _BETWEEN.match(self.text, position)
         return match.end() if match else position
 
     def _line_at(self, position: int) -> int:
-        return self.line + self.text.count("\n", 0, position)
+        """Return the line of a position; counts on from the last one asked for, as records come in order."""
+        if position >= self._counted:
+            self.line += self.text.count("\n", self._counted, position)
+            self._counted = position
+            return self.line
+        return self.line - self.text.count("\n", position, self._counted)
 
     def _may_be_cut(self, error: Exception, at: int, position: int) -> bool:
         """Say whether more text could mend the value: it breaks near the end, or inside an open string."""
         unfinished = isinstance(error, json.JSONDecodeError) and error.msg.startswith("Unterminated")
-        return (unfinished or at > len(self.text) - _NEAR_END) and len(self.text) - position <= self.limit
+        cut = unfinished or at > len(self.text) - _NEAR_END
+        if cut and len(self.text) - position > self.limit:
+            long = f"a JSON value is longer than {self.limit / (1 << 20):g} MB"
+            raise Broken(long, path=self.name, line=self._line_at(position))
+        return cut
 
     def _record(self, value: object, position: int, end: int) -> Record | Rejected:
         record = Record(value, self.name, self._line_at(position))
@@ -103,8 +110,6 @@ class _Scan:
         """Find the next line that begins an object; without one the rest of the file cannot be read."""
         found = _NEXT_OBJECT.search(self.text, at)
         if found is None:
-            rest = (
-                "the JSON text ends inside a value" if last else "the JSON text breaks and no later object can be found"
-            )
+            rest = "ends inside a value" if last else "breaks and no later object can be found"
             raise Broken(f"the JSON text {rest}", path=self.name, line=self._line_at(start))
         return found.end() - 1
