@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stillwatch.signals.automaton import I32, Automaton, Hits, build, scan
+from stillwatch.signals.automaton import I32, Automaton, Hits, build, pattern, scan
 from stillwatch.signals.compiled import compiled
 from stillwatch.signals.cues import CAPABILITIES, facts, rules
 from stillwatch.signals.sketch import spans
@@ -50,7 +50,7 @@ def machine() -> Machine:
     """
     known = rules()
     phrases = [(p, place) for place, rule in enumerate(known) for found in rule.phrases.values() for p in found]
-    distinct = list({(p.casefold(), place): (p, place) for p, place in phrases}.values())
+    distinct = list({(pattern(p), place): (p, place) for p, place in phrases}.values())
     return Machine(
         build(distinct),
         np.array([rule.id for rule in known], np.uint16),

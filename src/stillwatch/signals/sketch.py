@@ -99,7 +99,7 @@ def sketch_texts(texts: pa.Array, *, system: bool = False, threads: int = 2) -> 
 
     >>> sketches = sketch_texts(pa.array(["Rate this answer from 1 to 5.", None]))
     >>> sorted({Kind(kind).name for kind in kind_of(sketches.flat)})
-    ['HEAD', 'NEAR', 'PAYLOAD', 'SHINGLE', 'TAIL', 'WORD']
+    ['HEAD', 'NEAR', 'PAYLOAD', 'SHINGLE', 'TAIL']
     """
     data, starts, ends = spans(texts)
     chunks = _chunks(starts, ends)
