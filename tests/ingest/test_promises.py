@@ -138,7 +138,9 @@ def test_content_free_stores_fingerprints_and_no_text(
         row(1, template_id=5),
         row(2, ts=None, prompt_text="a secret"),
     ]
-    ingest(log(rows), content_free=True, fingerprint=fingerprint, max_reject_share=1.0)
+    report = ingest(log(rows), content_free=True, fingerprint=fingerprint, max_reject_share=1.0)
+    assert report.coverage["columns"]["template_id"]["from"] == {"fingerprint of the text": 2}
+    assert {"prompt_text", "sketch"} <= set(report.coverage["absent"])
     texted, bare = stored()
     assert not set(TEXTS) & set(texted)
     assert (texted["template_id"], bare["template_id"]) == (7, 5)

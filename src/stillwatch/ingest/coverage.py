@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,12 +28,13 @@ class Coverage:
     rows: int = 0
     sources: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def count(self, cells: Cells) -> None:
-        """Count one added row."""
+    def count(self, cells: Cells, leave_out: Container[str] = ()) -> None:
+        """Count one added row, but for the columns left out (those that a content-free run does not store)."""
         self.rows += 1
         sources = self.sources
         for column, (_, origin) in cells.items():
-            sources[column, origin] += 1
+            if column not in leave_out:
+                sources[column, origin] += 1
 
     def filled(self, column: str) -> int:
         """Return how many rows have the column."""
@@ -41,20 +42,18 @@ class Coverage:
 
     def absent(self) -> list[str]:
         """Return the columns that no row has, in the order of the contract."""
-        present = {name for name, _ in self.sources}
+        present = {name for (name, _), count in self.sources.items() if count}
         return [name for name in COLUMNS if name not in present]
 
     def origins(self, column: str) -> dict[str, int]:
         """Return the attributes a column came from, commonest first."""
-        found = [(origin, count) for (name, origin), count in self.sources.items() if name == column]
+        found = [(origin, count) for (name, origin), count in self.sources.items() if name == column and count]
         return dict(sorted(found, key=lambda pair: (-pair[1], pair[0])))
 
     def as_json(self) -> dict[str, Any]:
         """Return the coverage as plain data, columns in the order of the contract."""
         columns = {
-            name: {"filled": self.filled(name), "from": self.origins(name)}
-            for name in COLUMNS
-            if any(column == name for column, _ in self.sources)
+            name: {"filled": self.filled(name), "from": self.origins(name)} for name in COLUMNS if self.filled(name)
         }
         return {"rows": self.rows, "columns": columns, "absent": self.absent()}
 

@@ -24,7 +24,10 @@ from stillwatch.ingest.rejects import RejectLog
 from stillwatch.ingest.report import FileReport, IngestReport
 from stillwatch.ingest.seen import SeenIds
 from stillwatch.tables import ACCOUNTS, LAUNCHES, Dataset, DatasetWriter
+from stillwatch.tables.schema import FINGERPRINT_COLUMNS, TEXT_COLUMNS
 from stillwatch.types import Progress, silent
+
+_CONTENT = (*TEXT_COLUMNS, *FINGERPRINT_COLUMNS)
 
 
 def ingest(
@@ -156,7 +159,7 @@ class _Run:
         self.good["exchanges"] += 1
         self._digest.update(name.encode() + b"\n")
         self.accounts_seen.add(str(done["account_id"][0]))
-        self.coverage.count(done)
+        self.coverage.count(done, leave_out=_CONTENT if self.options.content_free else ())
         self.batch.add(done, record)
         if self.batch.is_full():
             self._flush()
@@ -182,6 +185,9 @@ class _Run:
             table = self.batch.table()
             if self.options.content_free:
                 table = without_content(table, self.fingerprint)
+                for name in FINGERPRINT_COLUMNS:
+                    filled = table.num_rows - table.column(name).null_count
+                    self.coverage.sources[name, "fingerprint of the text"] += filled
             self.writer.add_exchanges(table)
             self.batch = Batch()
 
