@@ -130,7 +130,7 @@ def _frames(spec: Population, stream: Stream, rows: Ints, job: Ints, unique: Key
         if level >= 3:
             return mix(unique, "frame")
         variants = (1, 3, 64)[max(level, 0)]
-        return mix(spec.name, job, (mix(unique, "variant") % np.uint64(variants)), "frame")
+        return mix(stream.people.seed, spec.name, job, mix(unique, "variant") % np.uint64(variants), "frame")
     if spec.frame == "population":
         return mix(spec.name, job, np.zeros_like(rows), "frame")
     if spec.frame == "group":

@@ -26,20 +26,20 @@ class Endpoints:
 
 
 def connect(
-    population: Population, key: Keys, group: Keys, member: Ints, more: tuple[Ints, NDArray[np.bool_]]
+    population: Population, key: Keys, group: Keys, member: Ints, more: tuple[Ints, NDArray[np.bool_], Keys]
 ) -> Endpoints:
     """Return the endpoints of accounts; the first two are on the shared network when there is one.
 
-    ``more``: country numbers, and which accounts stand behind another population's reseller.
+    ``more``: country numbers, which accounts stand behind another population's reseller, and the key of the crowd.
 
     >>> keys, none = mix(np.arange(3)), np.zeros(3, np.int64)
-    >>> found = connect(Population("p", "", ""), keys, keys, none, (none, none > 0))
+    >>> found = connect(Population("p", "", ""), keys, keys, none, (none, none > 0, keys))
     >>> len(found.columns["ip"]), bool((found.count <= 4).all())
     (12, True)
     """
     which = np.tile(np.arange(_EACH), key.size)
-    columns = _places(population, key, group, member, more)
-    shared, together = shared_key(population, "client", key, _client_groups(population, group), member)
+    columns = _places(population, key, group, member, more[:2])
+    shared, together = shared_key(population, "client", key, more[2] if population.campaign else group, member)
     owner = np.repeat(np.arange(key.size), _EACH)
     client = np.where(together[owner], shared[owner], mix(key[owner], which // 2, "client"))
     made = pick(population.client, unit(mix(client, "made")))
@@ -50,10 +50,6 @@ def connect(
     _forget(columns, mix(key[owner], which, "net"))
     spare = np.floor(-np.log(1 - unit(mix(key, "points"))) * max(0.0, population.endpoints - 1) + 0.3)
     return Endpoints(columns, np.minimum(1 + spare.astype(np.int64), _EACH), client[::_EACH])
-
-
-def _client_groups(population: Population, group: Keys) -> Keys:
-    return np.full_like(group, mix(population.name)) if population.campaign else group
 
 
 def _places(

@@ -31,6 +31,7 @@ class People:
     """Accounts of one population: keys (account, group), member number in the group, country, times and texts."""
 
     population: Population
+    seed: int
     key: Keys
     group: Keys
     member: Ints
@@ -83,8 +84,9 @@ def people(population: Population, count: int, span: Span, seed: int) -> People:
     language = np.where(local & (population.language == "local"), places().language[country], "en")
     columns = _columns(population, key, group, member, country, behind)
     start, end = _active(population, created, closed, span)
-    points = connect(population, key, group, member, (country, behind))
-    return People(population, key, group, member, country, created, closed, start, end, language, columns, points)
+    crowd = mix(seed, population.name, np.zeros_like(member), "crowd")
+    points = connect(population, key, group, member, (country, behind, crowd))
+    return People(population, seed, key, group, member, country, created, closed, start, end, language, columns, points)
 
 
 def _groups(population: Population, count: int, seed: int) -> tuple[Ints, Ints]:
