@@ -13,7 +13,14 @@ from stillwatch.signals.fingerprint import fingerprint
 from stillwatch.signals.sketch import Kind, kind_of
 from stillwatch.tables.schema import EXCHANGES, FINGERPRINT_COLUMNS
 
-PROMPTS = ["Rate the answer from 1 to 5.", None, "", "¿Cuál es la capital de Francia?", "请写一首关于月亮的诗", "Fix the failing test in the repository"]
+PROMPTS = [
+    "Rate the answer from 1 to 5.",
+    None,
+    "",
+    "¿Cuál es la capital de Francia?",
+    "请写一首关于月亮的诗",
+    "Fix the failing test in the repository",
+]
 SYSTEMS = ["You are a helpful assistant of a small shop that sells many kinds of green tea and coffee.", None] * 3
 TOOL = {"name": "bash", "input_schema": {"properties": {"command": {}}}}
 TOOLS = [None, json.dumps([TOOL]), None, "{broken", "[]", json.dumps([TOOL])]
@@ -21,7 +28,15 @@ TOOLS = [None, json.dumps([TOOL]), None, "{broken", "[]", json.dumps([TOOL])]
 
 def table() -> pa.Table:
     """Six rows with every kind of absence."""
-    return pa.table({"n": range(6), "prompt_text": PROMPTS, "system_text": SYSTEMS, "tools_json": TOOLS, "modalities": [["text"], None, [], ["image"], [None], None]})
+    return pa.table(
+        {
+            "n": range(6),
+            "prompt_text": PROMPTS,
+            "system_text": SYSTEMS,
+            "tools_json": TOOLS,
+            "modalities": [["text"], None, [], ["image"], [None], None],
+        }
+    )
 
 
 def kinds(row: list[int] | None) -> set[str]:
@@ -38,7 +53,7 @@ def test_columns_have_the_types_of_the_contract() -> None:
 
 
 def test_absent_prompts_stay_absent() -> None:
-    """A null prompt has null columns, but the sketch keeps what system text and tools say; an empty prompt has no null."""
+    """A null prompt has null columns, but its sketch keeps what system text and tools say."""
     rows = fingerprint(table()).to_pylist()
     assert [rows[1][name] for name in ("template_id", "cues", "capability", "novelty")] == [None] * 4
     assert kinds(rows[1]["sketch"]) == {"TOOL", "TOOLSET"}
@@ -53,7 +68,11 @@ def test_rows_do_not_depend_on_their_batch(cut: int) -> None:
     whole = fingerprint(table()).select(names).to_pylist()
     halves = [fingerprint(table().slice(0, cut)), fingerprint(table().slice(cut))]
     assert [row for half in halves for row in half.select(names).to_pylist()] == whole
-    large = table().set_column(1, "prompt_text", pa.chunked_array([pa.array(PROMPTS[:2], pa.large_string()), pa.array(PROMPTS[2:], pa.large_string())]))
+    large = table().set_column(
+        1,
+        "prompt_text",
+        pa.chunked_array([pa.array(PROMPTS[:2], pa.large_string()), pa.array(PROMPTS[2:], pa.large_string())]),
+    )
     assert fingerprint(large).select(names).to_pylist() == whole
 
 
@@ -68,7 +87,10 @@ KNOWN_TEMPLATE = 12143169057539005447
 
 def test_tool_shapes_of_two_providers_are_one_tool() -> None:
     """OpenAI's and Anthropic's spelling of one tool give one value; another parameter gives another."""
-    openai = {"type": "function", "function": {"name": "bash", "description": "…", "parameters": {"properties": {"command": {}}}}}
+    openai = {
+        "type": "function",
+        "function": {"name": "bash", "description": "…", "parameters": {"properties": {"command": {}}}},
+    }
     other = {"name": "bash", "input_schema": {"properties": {"line": {}}}}
     shapes = [json.dumps([TOOL]), json.dumps({"tools": [openai]}), json.dumps([other])]
     first, second, third = fingerprint(pa.table({"tools_json": shapes})).column("sketch").to_pylist()
@@ -84,7 +106,12 @@ def test_capability_follows_words_tools_and_modalities() -> None:
 def test_novelty_is_the_share_of_shingles_of_no_other_row() -> None:
     """Repeated prompts are not new, single ones are, half-shared ones lie between; short ones go by their payload."""
     words = [f"{chr(97 + i % 26)}{chr(97 + i // 26)}word" for i in range(600)]
-    long = [" ".join(words[:200]), " ".join(words[:200]), " ".join(words[200:400]), " ".join(words[100:200] + words[400:500])]
+    long = [
+        " ".join(words[:200]),
+        " ".join(words[:200]),
+        " ".join(words[200:400]),
+        " ".join(words[100:200] + words[400:500]),
+    ]
     novelty = fingerprint(pa.table({"prompt_text": [*long, "hi", "hi", "bye"]})).column("novelty").to_pylist()
     assert novelty[:2] == [0, 0]
     assert novelty[2] == 1

@@ -12,7 +12,10 @@ from stillwatch.signals.sketch import MOST_SHINGLES, Kind, kind_of, of_kind, ske
 from stillwatch.signals.text import masked_words
 
 LOW = (1 << 60) - 1
-WORDS = st.lists(st.sampled_from("alpha beta gamma delta epsilon 7 zeta eta 谢谢你 omega-3 theta iota".split()), max_size=60)
+WORDS = st.lists(
+    st.sampled_from(["alpha", "beta", "gamma", "delta", "epsilon", "7", "zeta", "谢谢你", "omega-3", "theta"]),
+    max_size=60,
+)
 
 
 def values(text: str, kind: Kind, *, system: bool = False) -> set[int]:
@@ -62,12 +65,18 @@ def test_near_copies_share_lanes_and_strangers_do_not() -> None:
 def test_words_are_few_and_of_five_letters_or_more() -> None:
     """Short words and numbers leave no WORD value; long texts at most eight."""
     assert not values("a bb ccc dddd 12345 a1b2c3d4e5 " * 20, Kind.WORD)
-    assert len(values(" ".join("w" + chr(97 + a) + chr(97 + b) + "xyz" for a in range(20) for b in range(20)), Kind.WORD)) == 8
+    assert (
+        len(values(" ".join("w" + chr(97 + a) + chr(97 + b) + "xyz" for a in range(20) for b in range(20)), Kind.WORD))
+        == 8
+    )
 
 
 def test_very_long_texts_keep_the_smallest_shingles() -> None:
     """A long text is cut at the cap, ascending, and still shares its values with a part of itself."""
-    text = " ".join(f"w{chr(97 + i % 26)}{chr(97 + i // 26 % 26)}{chr(97 + i // 676 % 26)}{chr(97 + i // 17576)}" for i in range(60_000))
+    text = " ".join(
+        f"w{chr(97 + i % 26)}{chr(97 + i // 26 % 26)}{chr(97 + i // 676 % 26)}{chr(97 + i // 17576)}"
+        for i in range(60_000)
+    )
     long, part = values(text, Kind.SHINGLE), values(text[:30_000], Kind.SHINGLE)
     assert len(long) == MOST_SHINGLES
     assert part & long == {v for v in part if v <= max(long)}
@@ -105,6 +114,9 @@ def test_values_ascend_and_carry_their_kind() -> None:
 
 def test_template_ignores_length_and_filling() -> None:
     """The same head and tail give one template id however long the middle is; another head gives another."""
-    head, tail = "please read the following text with care and answer in few words ", " now write the answer as one short line of plain text only"
+    head, tail = (
+        "please read the following text with care and answer in few words ",
+        " now write the answer as one short line of plain text only",
+    )
     ids = sketch_texts(pa.array([head + "x y z " * n + tail for n in (9, 90)] + ["never " + head + tail])).templates
     assert ids[0] == ids[1] != ids[2]

@@ -155,7 +155,9 @@ def scan(automaton: Automaton, data: U8, starts: I64, ends: I64) -> Hits:
     row = 0
     while row < len(starts):
         found = (np.empty(room, np.int32), np.empty(room, np.int32))
-        done, used = _scan_rows(automaton[:4], data, (starts, ends), (kinds, bare, _plain()), tallies, found, offsets, row)
+        done, used = _scan_rows(
+            automaton[:4], data, (starts, ends), (kinds, bare, _plain()), tallies, found, offsets, row
+        )
         parts.append((found[0][:used], found[1][:used]))
         row = done
     np.cumsum(offsets, out=offsets)

@@ -20,7 +20,7 @@ from stillwatch.signals.characters import U8, tables
 from stillwatch.signals.compiled import compiled
 from stillwatch.signals.hashing import SEED, chain, finish, hash_word
 from stillwatch.signals.text import PLACEHOLDERS
-from stillwatch.signals.words import I64, U64, split_rows
+from stillwatch.signals.words import I64, U64, easy_bytes, split_rows
 
 KIND_SHIFT = 60
 SHINGLE_SHARE = 1 / 8
@@ -150,9 +150,9 @@ def _chunks(starts: I64, ends: I64) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def _maps() -> tuple[U8, npt.NDArray[np.uint16], U64]:
+def _maps() -> tuple[U8, npt.NDArray[np.uint16], U64, U8]:
     kinds, folds, _ = tables()
-    return kinds, folds, np.array([hash_word(word) for word in (*PLACEHOLDERS, "www")], np.uint64)
+    return kinds, folds, np.array([hash_word(word) for word in (*PLACEHOLDERS, "www")], np.uint64), easy_bytes()
 
 
 def _sketch_chunk(data: U8, starts: I64, ends: I64, system: bool) -> tuple[U64, I64, U64]:

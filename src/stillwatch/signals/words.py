@@ -249,22 +249,83 @@ def _copy_pairs(plain: U64, first: int, n: int, masked: U64, m: int, wanted: boo
     return m
 
 
+def easy_bytes() -> U8:
+    """Return what each byte is to the short inner loop, shape (256,): 0 = leave it to the full rules.
+
+    1 = space, 2 = plain punctuation, 3 = ASCII letter; 4 is added where the byte cannot make an address, a number
+    or a URL of the word before it.
+
+    >>> easy_bytes()[[0x20, 0x61, 0x22]].tolist()
+    [5, 3, 0]
+    """
+    easy = np.zeros(256, np.uint8)
+    easy[[*range(0x21, 0x30), *range(0x3A, 0x41), *range(0x5B, 0x60), *range(0x7B, 0x7F)]] = 6
+    easy[[0x20, 0x09, 0x0A, 0x0D]] = 5
+    easy[[0x25, 0x2B, 0x2D, 0x2E, 0x3A, 0x40]] = 2
+    easy[[0x22, 0x5F, 0x60]] = 0
+    easy[[*range(0x41, 0x5B), *range(0x61, 0x7B)]] = 3
+    return easy
+
+
+@inlined
+def _easy_run(
+    data: U8,
+    i: int,
+    end: int,
+    muted: int,
+    easy: U8,
+    found: tuple[U64, U64],
+    state: tuple[int, int, np.uint64, bool],
+) -> tuple[int, int, int, np.uint64, bool]:
+    """Take ASCII words, spaces and plain punctuation up to the first byte that needs the full rules.
+
+    This changes no result, only speed: most text is like that, and the short loop compiles to far better code.
+    """
+    plain, masked = found
+    n, m, payload, inside = state
+    while i < end and easy[data[i]] != 0:
+        what = easy[data[i]]
+        if what != 3:
+            if what & 3 == 2:
+                payload = chain(payload, np.uint64(data[i]))
+            i += 1
+            inside = False
+            continue
+        j = i
+        h = SEED
+        while j < end and easy[data[j]] == 3:
+            h = (h ^ np.uint64(data[j] | 0x20)) * STEP
+            j += 1
+        full_stop = j + 1 < end and data[j] == 0x2E and easy[data[j + 1]] == 5
+        if j - i > 24 or (j < end and easy[data[j]] < 5 and not full_stop):
+            break
+        word = finish(h)
+        payload = chain(payload, word)
+        plain[n] = (word & ~ONE) | np.uint64(j - i >= 5)
+        n += 1
+        if i >= muted:
+            masked[m] = word
+            m += 1
+        i = j
+        inside = True
+    return i, n, m, payload, inside
+
+
 @compiled
 def _split(
-    data: U8, i: int, end: int, maps: tuple[U8, U16, U64], found: tuple[U64, U64], n: int, m: int
+    data: U8, i: int, end: int, maps: tuple[U8, U16, U64, U8], found: tuple[U64, U64], n: int, m: int
 ) -> tuple[int, int, np.uint64]:
     """Write the words of data[i:end] behind ``n`` plain and ``m`` masked ones; return both counts and the payload."""
-    kinds, folds, marks = maps
+    kinds, folds, marks, easy = maps
     plain, masked = found
     base = m
     muted = i
     payload = SEED
     inside = False
     while i < end:
-        if data[i] == 0x20:
-            inside = False
-            i += 1
-            continue
+        i, n, m, payload, inside = _easy_run(data, i, end, muted, easy, found, (n, m, payload, inside))
+        if i >= end:
+            break
         point, width = point_at(data, i, end)
         kind = kind_of(point, kinds)
         if LETTER <= kind <= DIGIT:
@@ -298,7 +359,12 @@ def _split(
 
 @compiled
 def split_rows(
-    data: U8, starts: I64, ends: I64, maps: tuple[U8, U16, U64], found: tuple[U64, U64], counts: tuple[I64, I64, U64]
+    data: U8,
+    starts: I64,
+    ends: I64,
+    maps: tuple[U8, U16, U64, U8],
+    found: tuple[U64, U64],
+    counts: tuple[I64, I64, U64],
 ) -> None:
     """Hash the words of each text data[starts[r]:ends[r]] into ``found`` = (plain, masked), one behind another.
 
