@@ -8,14 +8,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from stillwatch.cases.explanation import Term, explain_account, fewest_terms, log_odds, odds_to_probability
-from stillwatch.cases.folder import Axis, Campaign, Run, ScanOutput
-from stillwatch.cases.reasons import partial_conjunction, removals, would_change
+from stillwatch.cases.folder import Axis, Campaign, ScanOutput
+from stillwatch.cases.reasons import removals, would_change
 from stillwatch.cli import app
 from stillwatch.errors import StillwatchError
 
@@ -34,31 +35,26 @@ def campaign(**p_values: float) -> Campaign:
 
 def test_with_two_views_each_of_them_is_needed() -> None:
     """Two views hold: without either the report falls."""
-    falls = {r.axis: r.falls for r in removals(campaign(NET=1e-6, ID=1e-6, LIFE=0.6, TIME=0.5), Run())}
+    falls = {r.axis: r.falls for r in removals(campaign(NET=1e-6, ID=1e-6, LIFE=0.6, TIME=0.5))}
     assert falls == {"WHAT": True, "NET": True, "ID": True, "LIFE": False, "TIME": False, "WORTH": True}
 
 
 def test_with_three_views_any_one_can_be_spared() -> None:
     """The twin: a third strong view carries the conclusion when one is taken away."""
-    found = removals(campaign(NET=1e-6, ID=1e-6, LIFE=1e-6, TIME=0.5), Run())
+    found = removals(campaign(NET=1e-6, ID=1e-6, LIFE=1e-6, TIME=0.5))
     assert [r.axis for r in found if r.falls] == ["WHAT", "WORTH"]
 
 
-def test_a_stricter_limit_of_the_scan_is_respected() -> None:
-    """The q limit that the scan recorded decides, not a built-in one."""
-    case = campaign(NET=1e-4, ID=1e-4, LIFE=0.01)
-    assert {r.axis: r.falls for r in removals(case, Run(parameters={"q": 0.9}))}["NET"] is False
-    assert {r.axis: r.falls for r in removals(case, Run(parameters={"q": 0.02}))}["NET"] is True
-
-
-def test_the_second_smallest_p_decides_a_partial_conjunction() -> None:
-    """One overwhelming view alone proves nothing."""
-    assert partial_conjunction([Axis("NET", p_value=0.0), Axis("ID", p_value=0.5)]) == 0.5
+def test_a_view_that_is_certain_but_tiny_does_not_count() -> None:
+    """Three views are beyond chance, one by next to nothing: the other two are both needed."""
+    case = campaign(NET=1e-6, ID=1e-6)
+    tiny = msgspec.structs.replace(case, axes=[*case.axes, Axis("TIME", effect=0.01, p_value=1e-9)])
+    assert [r.axis for r in removals(tiny) if r.falls] == ["WHAT", "NET", "ID", "WORTH"]
 
 
 def test_an_open_innocent_explanation_is_named(world: World) -> None:
     """What is still possible would change the conclusion; what is excluded is not named."""
-    said = " ".join(would_change(ScanOutput.open(world.out).campaigns[0], Run()))
+    said = " ".join(would_change(ScanOutput.open(world.out).campaigns[0]))
     assert "Still open: class." in said
     assert "evaluation harness" not in said
 

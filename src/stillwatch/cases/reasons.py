@@ -1,17 +1,15 @@
 """Why a campaign was reported, how sure that is, and what would change the conclusion, in plain sentences.
 
-The bar restated here is the scan's (docs/detection): WHAT and WORTH must hold, and at least two of the WHO views
-(NET, ID, LIFE, TIME) must be beyond chance: the second smallest p-value over the views that had data, times one less
-than their number (partial conjunction, Benjamini & Heller 2008), must survive the false-discovery limit, with a
-second-best effect of at least 0.25 nats a member. "Without" figures carry the campaign's own ratio of q-value to that
-p-value over, so they are close, not exact: a scan without the column is the exact answer.
+The bar restated here is the verdict's: WHAT and WORTH must hold, and at least two of the WHO views (NET, ID, LIFE,
+TIME) must stand out, each by p under 0.01 and at least 0.25 nats a member beyond chance. "Without" answers for the
+campaign as it was found; a scan without the column, which may also find other members, is the exact answer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stillwatch.cases.folder import AXES, WHO_AXES, Axis, Campaign, Run
+from stillwatch.cases.folder import AXES, WHO_AXES, Axis, Campaign
 from stillwatch.cases.wording import (
     AXIS_TITLES,
     day,
@@ -25,7 +23,7 @@ from stillwatch.cases.wording import (
 )
 
 LEAST_EFFECT = 0.25
-VIEW_P = 0.05
+VIEW_P, VIEWS_NEEDED = 0.01, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,6 @@ class Removal:
 
     axis: str
     falls: bool
-    q_value: float | None
     why: str
 
 
@@ -49,22 +46,22 @@ def views(campaign: Campaign) -> list[Axis]:
     return sorted(there, key=lambda axis: (axis.p_value or 0.0, -(axis.effect or 0.0), axis.axis))
 
 
-def partial_conjunction(who: list[Axis]) -> float:
-    """Return the p-value of "at least two views are beyond chance" (Benjamini & Heller 2008); 1 with fewer than two.
+def stands_out(axis: Axis) -> bool:
+    """Say whether a view of who asks is beyond chance, in probability and in size.
 
-    >>> partial_conjunction([Axis("ID", p_value=0.001), Axis("NET", p_value=0.01), Axis("LIFE", p_value=0.5)])
-    0.02
+    >>> stands_out(Axis("NET", effect=2.0, p_value=0.001)), stands_out(Axis("NET", effect=0.1, p_value=0.001))
+    (True, False)
     """
-    ordered = sorted(axis.p_value or 0.0 for axis in who)
-    return min(1.0, (len(ordered) - 1) * ordered[1]) if len(ordered) > 1 else 1.0
+    p_value = 1.0 if axis.p_value is None else axis.p_value
+    return not axis.missing and p_value < VIEW_P and (axis.effect or 0.0) >= LEAST_EFFECT
 
 
-def removals(campaign: Campaign, run: Run) -> list[Removal]:
+def removals(campaign: Campaign) -> list[Removal]:
     """Say for every kind of evidence that had data whether the campaign would still be reported without it.
 
     >>> axes = [Axis("WHAT"), Axis("ID", 2.0, 0.001), Axis("NET", 2.0, 0.001), Axis("WORTH")]
     >>> case = Campaign(campaign_id="c", verdict="campaign", q_value=0.01, axes=axes)
-    >>> [(removal.axis, removal.falls) for removal in removals(case, Run())]
+    >>> [(removal.axis, removal.falls) for removal in removals(case)]
     [('WHAT', True), ('NET', True), ('ID', True), ('WORTH', True)]
     """
     out = []
@@ -72,30 +69,21 @@ def removals(campaign: Campaign, run: Run) -> list[Removal]:
         if campaign.axis(name).missing:
             continue
         if name in WHO_AXES:
-            out.append(_without(campaign, run, name))
+            out.append(_without(campaign, name))
         else:
-            what = "groups are chosen by what they ask" if name == "WHAT" else "no group is reported without worth"
-            out.append(Removal(name, True, None, f"falls: {what}"))
+            what = (
+                "no group is reported that does not ask alike" if name == "WHAT" else "no group is reported without it"
+            )
+            out.append(Removal(name, True, f"falls: {what}"))
     return out
 
 
-def _without(campaign: Campaign, run: Run, name: str) -> Removal:
-    who = views(campaign)
-    left = [axis for axis in who if axis.axis != name]
-    if len(left) < 2:
-        remaining = f"{plural(len(left), 'view')} of who asks would be left, two are needed"
-        return Removal(name, True, None, f"falls: {remaining}")
-    now, then = partial_conjunction(who), partial_conjunction(left)
-    inflation = max(1.0, campaign.q_value / now) if campaign.q_value and now > 0 else 1.0
-    q_value = min(1.0, then * inflation)
-    effect = sorted((axis.effect or 0.0 for axis in left), reverse=True)[1]
-    limit, least = run.number("q", 0.1), run.number("least_effect", LEAST_EFFECT)
-    if q_value > limit:
-        return Removal(name, True, q_value, f"falls: q-value about {p_text(q_value)}, over the limit of {limit:g}")
-    if effect < least:
-        second = f"the second-best view has {effect:.2f} nats a member, under {least:g}"
-        return Removal(name, True, q_value, f"falls: {second}")
-    return Removal(name, False, q_value, f"stands: q-value about {p_text(q_value)}")
+def _without(campaign: Campaign, name: str) -> Removal:
+    left = [axis.axis for axis in views(campaign) if axis.axis != name and stands_out(axis)]
+    if len(left) < VIEWS_NEEDED:
+        remaining = f"only {left[0]} would stand out" if left else "no view of who asks would stand out"
+        return Removal(name, True, f"falls: {remaining}, {VIEWS_NEEDED} are needed")
+    return Removal(name, False, f"stands: {listing(left)} still stand out")
 
 
 def strongest(campaign: Campaign) -> Axis | None:
@@ -144,13 +132,13 @@ def sought(campaign: Campaign, most: int = 4) -> str:
     return listing(names)
 
 
-def why(campaign: Campaign, run: Run) -> list[str]:
+def why(campaign: Campaign) -> list[str]:
     """Say in sentences what happened, why it was reported and how sure that is.
 
-    >>> why(Campaign(campaign_id="c", verdict="campaign", q_value=0.01), Run())[-1]
+    >>> why(Campaign(campaign_id="c", verdict="campaign", q_value=0.01))[-1]
     'Sure: of reports this sure or surer, about 1 in 100 is expected to be wrong (q = 0.01).'
     """
-    who = [axis for axis in views(campaign) if (axis.p_value or 0.0) <= VIEW_P]
+    who = [axis for axis in views(campaign) if stands_out(axis)]
     names = listing(AXIS_TITLES[axis.axis] for axis in who)
     sentences = [headline(campaign)]
     if campaign.capabilities:
@@ -173,13 +161,13 @@ def why(campaign: Campaign, run: Run) -> list[str]:
     return sentences
 
 
-def would_change(campaign: Campaign, run: Run) -> list[str]:
+def would_change(campaign: Campaign) -> list[str]:
     """Say in sentences what would change the conclusion.
 
-    >>> would_change(Campaign(campaign_id="c", verdict="campaign"), Run())
+    >>> would_change(Campaign(campaign_id="c", verdict="campaign"))
     ['No kind of evidence can be taken away: the scan recorded none apart.']
     """
-    tested = [removal for removal in removals(campaign, run) if removal.axis in WHO_AXES]
+    tested = [removal for removal in removals(campaign) if removal.axis in WHO_AXES]
     if not tested:
         sentences = ["No kind of evidence can be taken away: the scan recorded none apart."]
     else:

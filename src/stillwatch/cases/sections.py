@@ -146,13 +146,13 @@ def section(
     mine = activity.filter(pc.equal(activity["campaign_id"].cast(pa.string()), campaign.campaign_id))
     timeline, models = _timeline(mine, members, closed, flags)
     templates = scan.table("templates", campaign.campaign_id)
-    without = {removal.axis: removal.why for removal in removals(campaign, scan.run)}
+    without = {removal.axis: removal.why for removal in removals(campaign)}
     return Section(
         campaign=campaign,
         when=window(campaign.first_seen, campaign.last_seen),
         cells=matrix(campaign, without),
-        why=why(campaign, scan.run),
-        would_change=would_change(campaign, scan.run),
+        why=why(campaign),
+        would_change=would_change(campaign),
         timeline=timeline,
         models=models,
         network=network,

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stillwatch.cases.explanation import AccountCase, explain_account, find_campaign, odds_to_probability
-from stillwatch.cases.folder import Campaign, Run, ScanOutput
+from stillwatch.cases.folder import Campaign, ScanOutput
 from stillwatch.cases.reasons import removals, why, would_change
 from stillwatch.cases.wording import AXIS_TITLES, clean, count, p_text, probability_text
 from stillwatch.cli.app import app
@@ -32,7 +32,7 @@ def explain(
     opened = ScanOutput.open(scan)
     if account is None:
         found = find_campaign(opened, campaign)
-        shown = _campaign_record(found, opened.run)
+        shown = _campaign_record(found)
         _emit_json(shown) if as_json else _print_campaign(found, opened)
         return
     case = explain_account(opened, campaign, account)
@@ -43,15 +43,15 @@ def _emit_json(record: dict[str, Any]) -> None:
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(record)).decode() + "\n")
 
 
-def _campaign_record(campaign: Campaign, run: Run) -> dict[str, Any]:
+def _campaign_record(campaign: Campaign) -> dict[str, Any]:
     return {
         "campaign_id": campaign.campaign_id,
         "verdict": campaign.verdict,
         "q_value": campaign.q_value,
-        "why": why(campaign, run),
+        "why": why(campaign),
         "axes": [msgspec.structs.asdict(axis) for axis in campaign.axes],
-        "without": [asdict(removal) for removal in removals(campaign, run)],
-        "would_change": would_change(campaign, run),
+        "without": [asdict(removal) for removal in removals(campaign)],
+        "would_change": would_change(campaign),
         "innocent_explanations": [msgspec.structs.asdict(item) for item in campaign.innocent_explanations],
     }
 
@@ -59,22 +59,22 @@ def _campaign_record(campaign: Campaign, run: Run) -> dict[str, Any]:
 def _print_campaign(campaign: Campaign, scan: ScanOutput) -> None:
     screen = Console()
     screen.print(Text(clean(campaign.campaign_id, 80), style="bold"))
-    for sentence in why(campaign, scan.run):
+    for sentence in why(campaign):
         screen.print(Text(f"  {clean(sentence)}"))
-    screen.print(_axis_table(campaign, scan.run))
+    screen.print(_axis_table(campaign))
     evidence = scan.table("evidence", campaign.campaign_id).to_pylist()
     if evidence:
         screen.print(_evidence_table(evidence))
     if campaign.innocent_explanations:
         screen.print(_innocent_table(campaign))
     screen.print(Text("What would change this", style="bold"))
-    for sentence in would_change(campaign, scan.run):
+    for sentence in would_change(campaign):
         screen.print(Text(f"  {clean(sentence)}"))
 
 
-def _axis_table(campaign: Campaign, run: Run) -> Table:
+def _axis_table(campaign: Campaign) -> Table:
     table = _table("axis", "effect", "p", "evidence", "without it", right=(1, 2))
-    without = {removal.axis: removal.why for removal in removals(campaign, run)}
+    without = {removal.axis: removal.why for removal in removals(campaign)}
     for axis in campaign.axes:
         effect = "no data" if axis.missing else "—" if axis.effect is None else f"{axis.effect:.2f}"
         said = axis.text or AXIS_TITLES.get(axis.axis, "")
