@@ -108,7 +108,7 @@ def _signups(population: Population, key: Keys, group: Keys, member: Ints, span:
     shared, inside = shared_key(population, "signup", key, group, member)
     moment = unit(mix(shared, "moment"))
     if population.campaign:
-        own = alone * 60 - 58
+        own = alone * 120 - 118
         center = moment * 45 - 43
         day = np.where(inside, center + alone * population.campaign.signup_days, own)
     elif population.signup == "event":
@@ -157,17 +157,18 @@ def _columns(
     referred = unit(mix(key, "referred")) < population.referral
     device, _ = shared_key(population, "device", key, group, member)
     reseller = np.full(key.size, population.reseller)
+    plan = pick(population.plan, unit(mix(key, "plan")))
     return {
         "account_id": np.array([f"acct_{name}" for name in hex_names(mix(key, "id"))], object),
         "org_id": _where(declared, _named("org_", mix(group, "org"), 12)),
-        "plan": pick(population.plan, unit(mix(key, "plan"))),
+        "plan": plan,
         "programme": np.where(_known(programme), programme, "none"),
         "reseller_id": _where(reseller, _named("reseller-", mix(group, "reseller"), 8)),
         "verification": np.where(_known(verification), verification, "none"),
         "device": _where(unit(mix(key, "seen")) < 0.8, _named("dev_", mix(device, "device"), 16)),
         "referral": _where(referred, _named("ref-", mix(group, "code"), 6)),
         **_contacts(population, key, group, member, verification),
-        **_payments(population, key, group, member, (country, behind)),
+        **_payments(population, key, group, member, (country, behind, plan)),
     }
 
 
@@ -184,11 +185,13 @@ def _contacts(population: Population, key: Keys, group: Keys, member: Ints, veri
 
 
 def _payments(
-    population: Population, key: Keys, group: Keys, member: Ints, more: tuple[Ints, NDArray[np.bool_]]
+    population: Population, key: Keys, group: Keys, member: Ints, more: tuple[Ints, NDArray[np.bool_], Names]
 ) -> dict[str, Names]:
-    country, behind = more
+    country, behind, plan = more
     payment, _ = shared_key(population, "payment", key, group, member, behind)
     kind = pick(population.payment, unit(mix(payment, "kind")))
+    free = (plan == "free") & (unit(mix(key, "as you go")) > 0.12)
+    kind = _where(~free, np.where(_known(kind), kind, "card"))  # a paid plan is paid by something
     paid = _known(kind)
     card = np.isin(kind.astype(str), ["card", "virtual_card", "prepaid"])
     abroad = unit(mix(payment, "abroad")) > 0.94
