@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Mapping
@@ -75,6 +76,7 @@ def ingest(
         shown = ingesting.preview(sources, options, key=key, now=moment)
         _print(shown.as_json() if as_json else shown, quiet=quiet)
         return
+    gc.set_threshold(100_000, 20, 20)  # records are trees that die young: looking for cycles among them costs 10-20 %
     with progress_bar(quiet=quiet or as_json) as progress:
         report = ingesting.ingest(
             sources, into, options, key=key, now=moment, fingerprint=_fingerprint(content_free), progress=progress

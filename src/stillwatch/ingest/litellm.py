@@ -26,8 +26,6 @@ def payload_cells(value: dict[str, Any], identity: IdentityMap) -> Cells:
     {'account_id': 'a', 'exchange_id': 'e', 'ts': 1.5, 'model': 'm'}
     """
     cells = identity.cells("litellm", value)
-    if cells.get("session_id") == (value.get("id"), "trace_id"):
-        del cells["session_id"]  # a trace of one call is no conversation
     named = first(value, "id", "litellm_call_id")
     if named:
         put(cells, "exchange_id", named[0], named[1])

@@ -23,12 +23,14 @@ def getter(path: str) -> Callable[[Any], Any]:
     steps = path.split(".")
     if len(steps) == 1:
         return lambda value: value.get(path) if isinstance(value, dict) else None
-    splits = [(".".join(steps[:n]), steps[n - 1 :]) for n in range(len(steps), 0, -1)]
+    shorter = [(".".join(steps[:n]), steps[n - 1 :]) for n in range(len(steps) - 1, 0, -1)]
 
     def get(value: Any) -> Any:
         if not isinstance(value, dict):
             return None
-        for key, rest in splits:
+        if path in value:
+            return value[path]
+        for key, rest in shorter:
             if key in value:
                 return _walk(value[key], rest)
         return None

@@ -13,7 +13,7 @@ from stillwatch.ingest.accounts import finish_account, finish_launch
 from stillwatch.ingest.cells import Desk, finish_exchange
 from stillwatch.ingest.coverage import Coverage
 from stillwatch.ingest.privacy import Key
-from stillwatch.ingest.reader import Mapped, Rejected, RowError
+from stillwatch.ingest.reader import Mapped, Rejected, RowError, Table
 from stillwatch.ingest.reading import Options, Reading, find_inputs
 from stillwatch.ingest.rejects import reject_line
 from stillwatch.tables.schema import TEXT_COLUMNS
@@ -67,13 +67,7 @@ def preview(
         rejected = outcome if isinstance(outcome, Rejected) else None
         if isinstance(outcome, Mapped):
             try:
-                if table == "exchanges":
-                    done = finish_exchange(outcome.cells, desk)
-                    coverage.count(done)
-                    row = {column: value for column, (value, _) in done.items()}
-                else:
-                    row = (finish_account if table == "accounts" else finish_launch)(outcome.cells, desk)
-                row.update(source=outcome.record.source, source_line=outcome.record.line)
+                row = _finished(table, outcome, desk, coverage)
                 if len(shown) < rows:
                     shown.append(_shown(row, content_free=options.content_free))
             except RowError as error:
@@ -85,6 +79,17 @@ def preview(
     formats = {one.file.name: one.reader.name if one.reader else "empty" for one in inputs}
     notes = dict(sorted(desk.notes.items()))
     return Preview(formats, shown, rejects, coverage.as_json(), counts["records"], counts["rejected"], notes)
+
+
+def _finished(table: Table, mapped: Mapped, desk: Desk, coverage: Coverage) -> dict[str, Any]:
+    """Finish a row as the run would. Raises :class:`RowError`."""
+    if table == "exchanges":
+        done = finish_exchange(mapped.cells, desk)
+        coverage.count(done)
+        row: dict[str, Any] = {column: value for column, (value, _) in done.items()}
+    else:
+        row = (finish_account if table == "accounts" else finish_launch)(mapped.cells, desk)
+    return {**row, "source": mapped.record.source, "source_line": mapped.record.line}
 
 
 def _shown(row: dict[str, Any], *, content_free: bool) -> dict[str, Any]:

@@ -42,13 +42,9 @@ def ingest(
 ) -> IngestReport:
     """Read logs, accounts and launches into a dataset; rows that are there already are counted and not added.
 
-    ``now`` (with a zone) tells which times lie in the future; ``fingerprint`` is needed for content-free ingest and
-    fills the fingerprint columns of a table that holds text. The same sources give the same dataset, and given
-    again they change nothing.
-
-    Raises :class:`~stillwatch.errors.InputError` for a file that cannot be read,
-    :class:`~stillwatch.errors.TooManyRejects` when more rows are bad than ``options`` allow; the dataset then is as
-    before, apart from ``rejects/``.
+    ``now`` tells which times lie in the future; ``fingerprint`` fills the fingerprint columns of a table with text.
+    Raises :class:`~stillwatch.errors.InputError` for an unreadable file, :class:`~stillwatch.errors.TooManyRejects`
+    when more rows are bad than ``options`` allow; the dataset then is as before, apart from ``rejects/``.
 
     >>> import tempfile
     >>> from datetime import UTC
@@ -68,10 +64,8 @@ def ingest(
         with DatasetWriter(into) as writer, RejectLog(key, content_free=options.content_free) as rejects:
             run = _Run(Dataset(into), writer, rejects, desk, options, fingerprint)
             run.read(inputs, progress)
-            refused = run.over_limit()
-            if refused:
-                writer.abandon()
-                _keep_rejects(into, rejects)
+            if refused := run.over_limit():
+                _only_rejects(writer, rejects)
                 raise TooManyRejects(refused)
             return run.close(inputs)
     finally:
@@ -80,7 +74,10 @@ def ingest(
                 into.rmdir()  # only when a failed run left it empty
 
 
-def _keep_rejects(into: Path, rejects: RejectLog) -> None:
+def _only_rejects(abandoned: DatasetWriter, rejects: RejectLog) -> None:
+    """Drop everything staged, and keep the rejects."""
+    abandoned.abandon()
+    into = abandoned.path
     with DatasetWriter(into) as writer:
         rejects.store(writer, into)
         writer.commit()
