@@ -77,6 +77,14 @@ def test_a_foreign_log_is_recognised_by_none() -> None:
     assert recognise(sample("kong.ndjson")) is None
 
 
+def test_an_envelope_with_our_names_is_still_an_envelope() -> None:
+    """A line that holds a request body goes to the reader of bodies, whatever its other members are called."""
+    line = {"account_id": "a", "ts": 1767225600, "model": "m", "request": {"messages": []}}
+    reader = recognise([line])
+    assert reader is not None
+    assert reader.name == "openai"
+
+
 def test_a_reader_that_breaks_a_promise_is_caught(plan: Plan) -> None:
     """The checks do fail: a reader that names exchanges by their order is found out."""
     count = iter(range(1000))

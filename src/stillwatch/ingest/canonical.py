@@ -20,6 +20,7 @@ _OTHER_NAMES = {
     "org_id": ("organization_id",),
     "billing_country": ("country",),
 }
+_BODIES = {"request", "response", "messages"}  # an envelope that happens to use our names
 _EXCHANGE_COLUMNS = frozenset(EXCHANGES.names) - {"source", "source_line"}
 
 
@@ -76,7 +77,7 @@ def _open(function: Any, _: Plan) -> Mapper:
 CANONICAL = Reader(
     "canonical",
     "the canonical columns of exchanges: Parquet, NDJSON, JSON, CSV",
-    _has("account_id", "ts", "model"),
+    lambda value: _has("account_id", "ts", "model")(value) and not _BODIES & set(value),
     partial(_open, exchange_cells),
 )
 CANONICAL_ACCOUNTS = Reader(
