@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from stillwatch.signals.characters import U8, tables
-from stillwatch.signals.compiled import compiled
+from stillwatch.signals.compiled import compiled, whole
 from stillwatch.signals.hashing import SEED, chain, finish, hash_word
 from stillwatch.signals.text import PLACEHOLDERS
 from stillwatch.signals.words import I64, U64, easy_bytes, split_rows
@@ -131,6 +131,7 @@ def spans(texts: pa.Array) -> tuple[U8, I64, I64]:
     width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
     _, offset_buffer, data_buffer = texts.buffers()
     data = np.frombuffer(data_buffer if data_buffer is not None and data_buffer.size else b"", np.uint8)
+    data.flags.writeable = False  # one compiled form of every kernel, whoever owns the buffer
     if not len(texts):
         return data, np.empty(0, np.int64), np.empty(0, np.int64)
     offsets = np.frombuffer(offset_buffer, width)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
@@ -198,9 +199,8 @@ def _draw_shingles(masked: U64, a: int, b: int, kind: np.uint64, out: U64, n: in
     first = n
     for k in range(a, b - 2):
         h = finish(chain(chain(chain(SEED, masked[k]), masked[k + 1]), masked[k + 2]))
-        if h >> _S61 == _ZERO:
-            out[n] = _value(kind, h)
-            n += 1
+        out[n] = _value(kind, h)
+        n += h >> _S61 == _ZERO
     if n - first > MOST_SHINGLES:
         n = min(_sort_distinct(out, first, n), first + MOST_SHINGLES)
     return n
@@ -228,19 +228,20 @@ def _draw_ends(masked: U64, a: int, b: int, out: U64, n: int) -> tuple[int, np.u
 
 @compiled
 def _draw_near(plain: U64, a: int, b: int, out: U64, n: int) -> int:
-    l0 = l1 = l2 = l3 = _ALL
+    """Keep the smallest hash of word pairs in each of four lanes (the top two bits choose the lane)."""
+    for lane in range(n, n + 4):
+        out[lane] = _ALL
     for k in range(a, b - 1):
-        g = finish(chain(chain(SEED, plain[k]), plain[k + 1]))
-        lane = g >> _S62
-        l0 = min(l0, g) if lane == np.uint64(0) else l0
-        l1 = min(l1, g) if lane == np.uint64(1) else l1
-        l2 = min(l2, g) if lane == np.uint64(2) else l2
-        l3 = min(l3, g) if lane == np.uint64(3) else l3
-    for least in (l0, l1, l2, l3):
-        if least != _ALL:
-            out[n] = _value(_NEAR, finish(least))
-            n += 1
-    return n
+        h = finish(chain(chain(SEED, plain[k]), plain[k + 1]))
+        lane = n + whole(h >> _S62)
+        if h < out[lane]:
+            out[lane] = h
+    end = n
+    for lane in range(n, n + 4):
+        if out[lane] != _ALL:
+            out[end] = _value(_NEAR, finish(out[lane]))
+            end += 1
+    return end
 
 
 @compiled
