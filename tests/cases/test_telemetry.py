@@ -81,6 +81,15 @@ def test_ordinary_weeks_are_almost_never_marked() -> None:
     assert marked <= 1
 
 
+def test_the_second_weekend_of_a_short_log_is_no_outage() -> None:
+    """Two weeks are too few to learn weekdays from; a weekend like the last one is not marked, a lower one is."""
+    counts = np.array([1_000.0] * 5 + [550.0] * 2 + [1_000.0] * 5 + [540.0, 560.0])
+    assert baseline.departures(counts, baseline.expect_from_past(counts), baseline.LEAST_Z) == []
+    counts[12] = 90.0
+    found = baseline.departures(counts, baseline.expect_from_past(counts), baseline.LEAST_Z)
+    assert [(d.first, d.direction) for d in found] == [(12, "fewer")]
+
+
 def test_an_outage_is_marked_as_fewer() -> None:
     """A day at a tenth of the usual departs downwards."""
     counts = ordinary_days(3)

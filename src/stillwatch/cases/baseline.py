@@ -5,7 +5,8 @@ Counts are put on a scale where Poisson noise has standard deviation 1 whatever 
 absolute deviation × 1.4826 (Rousseeuw & Croux 1993), never below the Poisson floor of 1: real traffic is
 overdispersed, and the floor keeps a quiet series from crying out. Looking only at the past, and distrusting small
 absolute changes, follows outbreak surveillance (Farrington et al. 1996; Noufaily et al. 2013). Weekday effects are
-taken out when three whole weeks are there to learn them from.
+taken out when three whole weeks are there to learn them from; with fewer, a day must also depart from the same
+weekday of the week before.
 """
 
 from __future__ import annotations
@@ -111,7 +112,17 @@ def expect_from_past(counts: Floats, *, start: int = 0) -> Expectation:
         sample = flat[max(start, i - HISTORY_DAYS) : i]
         level[i] = np.median(sample)
         spread[i] = _spread(sample, level[i])
-    return _expectation(scaled, level + effect, spread)
+    found = _expectation(scaled, level + effect, spread)
+    return found if len(scaled) >= WEEKDAY_DAYS else _as_last_week(found, scaled, spread)
+
+
+def _as_last_week(found: Expectation, scaled: Floats, spread: Floats) -> Expectation:
+    """Keep of each departure only what also departs from the same weekday a week before, where there is one."""
+    change = np.full(len(scaled), np.nan)
+    change[7:] = (scaled[7:] - scaled[:-7]) / (np.sqrt(2) * spread[7:])
+    smaller = np.where(np.abs(change) < np.abs(found.z), change, found.z)
+    agreed = np.where(np.sign(change) == np.sign(found.z), smaller, 0.0)
+    return Expectation(found.expected, found.low, found.high, np.where(np.isnan(change), found.z, agreed))
 
 
 def expect_from_peers(counts: Floats, births: npt.NDArray[np.int64]) -> list[Expectation]:

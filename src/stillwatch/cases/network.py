@@ -109,6 +109,8 @@ def spread(nodes: int, pairs: Ints, weights: Floats) -> Floats:
         strength = 0.35 + 0.65 * weights / max(float(weights.max()), 1e-9)
         np.maximum.at(pull, (pairs[:, 0], pairs[:, 1]), strength)
     pull = np.maximum(pull, pull.T)
+    degree = np.maximum(pull.sum(axis=1), 1.0)
+    pull = 2.0 * pull / np.sqrt(degree[:, None] * degree)  # an account with many links is not pulled into a knot
     for i in range(ROUNDS):
         x, y = at[:, 0], at[:, 1]  # sums by element: matrix products may differ in the last bit between machines
         apart = np.maximum((x[:, None] - x) ** 2 + (y[:, None] - y) ** 2, 1e-6)
@@ -117,8 +119,9 @@ def spread(nodes: int, pairs: Ints, weights: Floats) -> Floats:
         move = force.sum(axis=1)[:, None] * at - drawn - 0.9 * at
         length = np.maximum(np.sqrt((move**2).sum(axis=1)), 1e-9)
         at = at + move / length[:, None] * np.minimum(length, 0.12 * (1 - i / ROUNDS) + 0.002)[:, None]
-    low, high = at.min(axis=0), at.max(axis=0)
-    return np.asarray((at - low) / np.maximum(high - low, 1e-6), dtype=np.float64)
+    low, high = np.quantile(at, [0.02, 0.98], axis=0)  # a few far-off accounts must not shrink the rest
+    inside = (at - low) / np.maximum(high - low, 1e-6) * 0.92 + 0.04
+    return np.asarray(np.clip(inside, 0.0, 1.0), dtype=np.float64)
 
 
 def draw(network: Network) -> Markup:

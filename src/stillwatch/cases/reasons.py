@@ -177,7 +177,7 @@ def would_change(campaign: Campaign) -> list[str]:
         if fatal:
             sentences.append(f"Without {listing(fatal, 'or')} it would no longer be reported.")
         if spare:
-            sentences.append(f"Without {listing(spare, 'or')} alone it would still be reported.")
+            sentences.append(f"It would still be reported without {listing(spare, 'or')}, one at a time.")
         sentences.append("It also needs what is asked and worth to a trainer: without either it would not be reported.")
     open_ = [e.name for e in campaign.innocent_explanations if e.outcome in ("possible", "no data")]
     if open_:

@@ -21,7 +21,7 @@ from stillwatch.cases.reasons import removals, why, would_change
 from stillwatch.cases.wording import AXIS_TITLES, instant, iso_day, p_text, probability_text, window
 from stillwatch.tables import Dataset
 
-MOST_TEMPLATES = 12
+MOST_TEMPLATES = 8
 MOST_EVIDENCE = 24
 LONGEST_TIMELINE = 365
 LONGEST_EXAMPLE = 1_500
@@ -101,8 +101,8 @@ def activity_by_model(scan: ScanOutput, dataset: Dataset, connection: Any) -> pa
     return connection.to_pyarrow(counted.order_by("campaign_id", "day", "model"))
 
 
-def matrix(campaign: Campaign, without: Mapping[str, str]) -> list[Cell]:
-    """Return the six cells of a campaign's row in the evidence matrix.
+def matrix(campaign: Campaign, without: Mapping[str, str], lines: Mapping[str, str] | None = None) -> list[Cell]:
+    """Return the six cells of a campaign's row in the evidence matrix; ``lines`` maps axes to what is said of them.
 
     >>> [cell.missing for cell in matrix(Campaign(campaign_id="c", verdict="campaign"), {})]
     [True, True, True, True, True, True]
@@ -112,7 +112,7 @@ def matrix(campaign: Campaign, without: Mapping[str, str]) -> list[Cell]:
         axis = campaign.axis(name)
         strength = min(max(axis.strength or 0.0, 0.0), 1.0)
         effect = "—" if axis.effect is None else f"{axis.effect:.2f}"
-        said, left = axis.text or "", without.get(name, "")
+        said, left = (lines or {}).get(name) or axis.text or "", without.get(name, "")
         cells.append(Cell(name, AXIS_TITLES[name], axis.missing, strength, effect, p_text(axis.p_value), said, left))
     return cells
 
@@ -146,11 +146,12 @@ def section(
     mine = activity.filter(pc.equal(activity["campaign_id"].cast(pa.string()), campaign.campaign_id))
     timeline, models = _timeline(mine, members, closed, flags)
     templates = scan.table("templates", campaign.campaign_id)
+    evidence = _evidence_rows(scan.table("evidence", campaign.campaign_id))
     without = {removal.axis: removal.why for removal in removals(campaign)}
     return Section(
         campaign=campaign,
         when=window(campaign.first_seen, campaign.last_seen),
-        cells=matrix(campaign, without),
+        cells=matrix(campaign, without, _said(evidence)),
         why=why(campaign),
         would_change=would_change(campaign),
         timeline=timeline,
@@ -161,7 +162,7 @@ def section(
         all_members=members.num_rows,
         templates=_template_rows(templates, max(campaign.accounts, 1)),
         all_templates=templates.num_rows,
-        evidence=_evidence_rows(scan.table("evidence", campaign.campaign_id)),
+        evidence=evidence,
         examples=examples,
     )
 
@@ -227,6 +228,14 @@ def _template_rows(templates: pa.Table, accounts: int) -> list[dict[str, Any]]:
 def _evidence_rows(evidence: pa.Table) -> list[dict[str, Any]]:
     rows = sorted(evidence.to_pylist(), key=lambda row: (-(row["weight_nats"] or 0.0), str(row["name"])))
     return rows[:MOST_EVIDENCE]
+
+
+def _said(evidence: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the heaviest line of evidence of each axis, in words."""
+    said: dict[str, str] = {}
+    for row in evidence:
+        said.setdefault(str(row["axis"]), str(row["text"] or row["name"] or ""))
+    return said
 
 
 def example_prompts(scan: ScanOutput, dataset: Dataset, connection: Any, campaign_id: str, most: int = 3) -> list[str]:

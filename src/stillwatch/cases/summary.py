@@ -99,9 +99,10 @@ def _details(campaign: Campaign) -> RenderableType:
     axis = strongest(campaign)
     lines = [("sought", sought(campaign) if campaign.capabilities else "not recorded")]
     if axis is not None:
-        effect = "" if axis.effect is None else f" ({axis.effect:.1f} nats a member)"
-        said = axis.text or AXIS_TITLES.get(axis.axis, axis.axis)
-        lines.append(("strongest evidence", f"{axis.axis}: {said}{effect}"))
+        effect = "" if axis.effect is None else f" {axis.effect:.1f} nats a member"
+        lines.append(("strongest axis", f"{axis.axis} ({AXIS_TITLES.get(axis.axis, '')}){effect}"))
+    if campaign.evidence:
+        lines.append(("strongest evidence", campaign.evidence[0]))
     considered = closest_innocent(campaign)
     if considered:
         lines.append(("innocent explanation", considered))
