@@ -156,7 +156,7 @@ def scan(automaton: Automaton, data: U8, starts: I64, ends: I64) -> Hits:
     while row < len(starts):
         found = (np.empty(room, np.int32), np.empty(room, np.int32))
         done, used = _scan_rows(
-            automaton[:4], data, (starts, ends), (kinds, bare, _plain()), tallies, found, offsets, row
+            automaton[:4], (data, starts, ends), (kinds, bare, _plain()), tallies, found, offsets, row
         )
         parts.append((found[0][:used], found[1][:used]))
         row = done
@@ -232,10 +232,9 @@ def _feed(
 
 
 @inlined
-def _ascii_run(
-    data: U8, i: int, end: int, moves: I32, symbol: U8, plain: U8, state: int, was: int
-) -> tuple[int, int, int]:
+def _ascii_run(data: U8, i: int, end: int, lookup: tuple[I32, U8, U8], state: int, was: int) -> tuple[int, int, int]:
     """Feed ASCII until a phrase is complete (state < 0), another script begins or the text ends."""
+    moves, symbol, plain = lookup
     while i < end and was != 3 and state >= 0:
         byte = plain[data[i]]
         if byte == 0:
@@ -265,7 +264,7 @@ def _scan_text(
     state = _feed(machine, 0, 0x20, 1, tallies, symbols)
     was = 4
     while i < end:
-        i, state, was = _ascii_run(data, i, end, moves, symbol, plain, state, was)
+        i, state, was = _ascii_run(data, i, end, (moves, symbol, plain), state, was)
         if state < 0:
             state = ~state
             _tally(state // symbols, starts, labels, tallies)
@@ -290,8 +289,7 @@ def _scan_text(
 @compiled
 def _scan_rows(
     machine: tuple[I32, U8, I32, I32],
-    data: U8,
-    spans: tuple[I64, I64],
+    texts: tuple[U8, I64, I64],
     maps: tuple[U8, U16, U8],
     tallies: tuple[I32, I32],
     found: tuple[I32, I32],
@@ -301,8 +299,9 @@ def _scan_rows(
     """Scan rows from ``row`` until ``found`` could overflow; return the next row and how much of it is filled."""
     times, touched = tallies
     used = 0
-    while row < len(spans[0]) and used + len(times) <= len(found[0]):
-        _scan_text(machine, data, spans[0][row], spans[1][row], maps, tallies)
+    data, starts, ends = texts
+    while row < len(starts) and used + len(times) <= len(found[0]):
+        _scan_text(machine, data, starts[row], ends[row], maps, tallies)
         for k in range(touched[-1]):
             found[0][used], found[1][used] = touched[k], times[touched[k]]
             times[touched[k]] = 0

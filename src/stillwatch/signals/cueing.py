@@ -130,7 +130,7 @@ def cued(prompt: Hits, system: Hits, system_of: I64, scores: npt.NDArray[np.int3
     capability = np.zeros(rows, np.uint8)
     rule_set = machine()
     columns = (rule_set.ids, rule_set.families, rule_set.capabilities, rule_set.weights, rule_set.min_hits)
-    _join(prompt[:3], system[:3], system_of, (scores, score_of), columns, flat, offsets, capability)
+    _join(prompt[:3], system[:3], system_of, (scores, score_of), columns, (flat, offsets, capability))
     return Cued(flat[: offsets[-1]], offsets, capability)
 
 
@@ -176,8 +176,9 @@ def _choose(
 @compiled
 def _join(
     prompt: tuple[I32, I32, I64], system: tuple[I32, I32, I64], system_of: I64, fact: tuple[I32, I64],
-    columns: _Columns, flat: npt.NDArray[np.uint16], offsets: I64, capability: npt.NDArray[np.uint8],
+    columns: _Columns, out: tuple[npt.NDArray[np.uint16], I64, npt.NDArray[np.uint8]],
 ) -> None:  # fmt: skip
+    flat, offsets, capability = out
     rules, classes = len(columns[0]), fact[0].shape[1]
     strength, times, points = np.zeros(rules, np.int32), np.zeros(rules, np.int32), np.zeros(rules, np.int32)
     n = 0

@@ -277,10 +277,7 @@ def _easy_run(
     found: tuple[U64, U64],
     state: tuple[int, int, np.uint64, bool],
 ) -> tuple[int, int, int, np.uint64, bool]:
-    """Take ASCII words, spaces and plain punctuation up to the first byte that needs the full rules.
-
-    This changes no result, only speed: most text is like that, and the short loop compiles to far better code.
-    """
+    """Take easy ASCII up to the first byte that needs the full rules: the same result, by a far faster loop."""
     plain, masked = found
     n, m, payload, inside = state
     while i < end and easy[data[i]] != 0:
@@ -325,7 +322,7 @@ def _split(
     while i < end:
         i, n, m, payload, inside = _easy_run(data, i, end, muted, easy, found, (n, m, payload, inside))
         if i >= end:
-            break
+            return n, m, payload
         point, width = point_at(data, i, end)
         kind = kind_of(point, kinds)
         if LETTER <= kind <= DIGIT:
