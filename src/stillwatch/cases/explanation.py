@@ -100,10 +100,7 @@ def explain_account(scan: ScanOutput, campaign_id: str, account_id: str) -> Acco
     here = pc.and_(pc.equal(terms["account_id"], account_id), pc.equal(terms["campaign_id"], campaign_id))
     rows = terms.filter(here)
     if not held.num_rows and not rows.num_rows:
-        known = [name for name in pc.unique(members["account_id"]).to_pylist() if name is not None]
-        shown = f"no account {clean(account_id, 80)!r} in this scan's campaigns"
-        unlisted = "accounts in no campaign are not listed there"
-        raise StillwatchError(f"{shown} ({unlisted}); {_nearest(account_id, known)}")
+        raise _unknown_account(account_id, members)
     probability = mine[0]["probability"] if mine else None
     start, ordered = running_terms(rows, probability)
     bar = scan.run.number("member_probability", MEMBER_BAR)
@@ -125,6 +122,13 @@ def explain_account(scan: ScanOutput, campaign_id: str, account_id: str) -> Acco
     )
     case.sentences.extend(account_sentences(case, bar))
     return case
+
+
+def _unknown_account(account_id: str, members: pa.Table) -> StillwatchError:
+    known = [name for name in pc.unique(members["account_id"]).to_pylist() if name is not None]
+    shown = f"no account {clean(account_id, 80)!r} in this scan's campaigns"
+    unlisted = "accounts in no campaign are not listed there"
+    return StillwatchError(f"{shown} ({unlisted}); {_nearest(account_id, known)}")
 
 
 def running_terms(rows: pa.Table, probability: float | None) -> tuple[float, list[Term]]:

@@ -21,7 +21,7 @@ from stillwatch.cases.sections import (
     section,
 )
 from stillwatch.cases.summary import VERDICTS, verdict_line
-from stillwatch.cases.telemetry import DIMENSIONS, Telemetry, measure
+from stillwatch.cases.telemetry import Telemetry, measure
 from stillwatch.cases.wording import (
     AXIS_TITLES,
     clean,
@@ -179,7 +179,7 @@ def _environment() -> jinja2.Environment:
     environment.globals |= {
         "AXES": AXES,
         "AXIS_TITLES": AXIS_TITLES,
-        "DIMENSIONS": DIMENSIONS,
+        "window": window,
         "VERDICTS": {name: words for name, (words, _) in VERDICTS.items()},
         "css": Markup((_HERE / "static" / "report.css").read_text(encoding="utf-8")),
         "js": Markup((_HERE / "static" / "report.js").read_text(encoding="utf-8")),

@@ -18,7 +18,7 @@ from stillwatch.cases.charts import SERIES_COLOURS, stacked_days
 from stillwatch.cases.folder import AXES, Campaign, ScanOutput
 from stillwatch.cases.network import Network, draw, sample
 from stillwatch.cases.reasons import removals, why, would_change
-from stillwatch.cases.wording import AXIS_TITLES, instant, iso_day, p_text, probability_text, window
+from stillwatch.cases.wording import AXIS_TITLES, instant, iso_day, p_text, probability_text
 from stillwatch.tables import Dataset
 
 MOST_TEMPLATES = 8
@@ -65,7 +65,6 @@ class Section:
     """Everything the template shows of one campaign."""
 
     campaign: Campaign
-    when: str
     cells: list[Cell]
     why: list[str]
     would_change: list[str]
@@ -128,30 +127,22 @@ def section(
 ) -> Section:
     """Put together what the page shows of one campaign.
 
-    ``activity`` comes from :func:`activity_by_model`, ``closed`` maps accounts to the day number of their closure,
-    ``flags`` maps days to launches, ``examples`` are prompts to show (none unless asked for).
+    ``activity`` comes from :func:`activity_by_model`, ``closed`` from :func:`closures`, ``flags`` from
+    :func:`launch_flags`; ``examples`` are prompts to show (none unless asked for).
 
-    >>> from pathlib import Path
-    >>> from stillwatch.cases.folder import Run
-    >>> none = pa.table({"campaign_id": [], "day": [], "model": [], "n": []})
-    >>> scan = ScanOutput(Path("no-such-folder"), [], [], Run())
-    >>> campaign = Campaign(campaign_id="c", verdict="campaign")
-    >>> section(campaign, scan, none, {}, {}, Budget.share(1), []).all_members
+    >>> none, scan = pa.table({"campaign_id": [], "day": []}), ScanOutput(Path("none"), [], [], Run())
+    >>> section(Campaign(campaign_id="c", verdict="campaign"), scan, none, {}, {}, Budget.share(1), []).all_members
     0
     """
-    members = scan.table("members", campaign.campaign_id)
-    order = [("probability", "descending"), ("account_id", "ascending")]
-    members = members.take(pc.sort_indices(members, sort_keys=order))
+    members = _likeliest(scan.table("members", campaign.campaign_id))
     network = sample(members, scan.table("links", campaign.campaign_id), budget.nodes)
-    mine = activity.filter(pc.equal(activity["campaign_id"].cast(pa.string()), campaign.campaign_id))
-    timeline, models = _timeline(mine, members, closed, flags)
+    mine = pc.equal(activity["campaign_id"].cast(pa.string()), campaign.campaign_id)
+    timeline, models = _timeline(activity.filter(mine), members, closed, flags)
     templates = scan.table("templates", campaign.campaign_id)
     evidence = _evidence_rows(scan.table("evidence", campaign.campaign_id))
-    without = {removal.axis: removal.why for removal in removals(campaign)}
     return Section(
         campaign=campaign,
-        when=window(campaign.first_seen, campaign.last_seen),
-        cells=matrix(campaign, without, _said(evidence)),
+        cells=matrix(campaign, {removal.axis: removal.why for removal in removals(campaign)}, _said(evidence)),
         why=why(campaign),
         would_change=would_change(campaign),
         timeline=timeline,
@@ -165,6 +156,11 @@ def section(
         evidence=evidence,
         examples=examples,
     )
+
+
+def _likeliest(members: pa.Table) -> pa.Table:
+    order = [("probability", "descending"), ("account_id", "ascending")]
+    return members.take(pc.sort_indices(members, sort_keys=order))
 
 
 def _timeline(

@@ -73,7 +73,7 @@ def campaign_table(campaigns: list[Campaign], width: int) -> Table:
     wide = width >= 110
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
     for name, justify in (("campaign", "left"), ("verdict", "left"), ("accounts", "right"), ("exchanges", "right")):
-        table.add_column(name, justify=justify, no_wrap=name == "accounts", overflow="fold")  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, no_wrap=name in ("campaign", "accounts"), overflow="fold")  # type: ignore[arg-type]
     table.add_column("tokens", justify="right", no_wrap=True)
     table.add_column("window", overflow="fold")
     table.add_column("q", justify="right", no_wrap=True)
