@@ -130,6 +130,8 @@ def section(
     ``activity`` comes from :func:`activity_by_model`, ``closed`` from :func:`closures`, ``flags`` from
     :func:`launch_flags`; ``examples`` are prompts to show (none unless asked for).
 
+    >>> from pathlib import Path
+    >>> from stillwatch.cases.folder import Run
     >>> none, scan = pa.table({"campaign_id": [], "day": []}), ScanOutput(Path("none"), [], [], Run())
     >>> section(Campaign(campaign_id="c", verdict="campaign"), scan, none, {}, {}, Budget.share(1), []).all_members
     0
