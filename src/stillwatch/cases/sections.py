@@ -127,11 +127,9 @@ def section(
 ) -> Section:
     """Put together what the page shows of one campaign.
 
-    ``activity`` comes from :func:`activity_by_model`, ``closed`` from :func:`closures`, ``flags`` from
-    :func:`launch_flags`; ``examples`` are prompts to show (none unless asked for).
+    ``activity``: :func:`activity_by_model`, ``closed``: :func:`closures`, ``flags``: :func:`launch_flags`; ``examples`` are prompts to show.
 
-    >>> from pathlib import Path
-    >>> from stillwatch.cases.folder import Run
+    >>> from stillwatch.cases.folder import Path, Run
     >>> none, scan = pa.table({"campaign_id": [], "day": []}), ScanOutput(Path("none"), [], [], Run())
     >>> section(Campaign(campaign_id="c", verdict="campaign"), scan, none, {}, {}, Budget.share(1), []).all_members
     0
