@@ -13,7 +13,6 @@ import argparse
 import json
 import subprocess
 import sys
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +21,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from benchmarks.score import score
 
 START = int(datetime(2026, 6, 1, tzinfo=UTC).timestamp())
 DAYS = 14
@@ -378,3 +379,44 @@ def write(world: World, folder: Path, form: str) -> None:
         "exchanges": {row["id"]: row["truth"] for one in world.people for row in one.exchanges if row["truth"]},
     }
     (folder / "truth.json").write_text(json.dumps(truth))
+
+
+def build(data: Path, folder: Path, form: str, seed: int, accounts: int, *, null: bool) -> None:
+    """Build one world and write it."""
+    world = World(data, seed)
+    innocents(world, accounts)
+    for plan in () if null else PLANS:
+        campaign(world, plan)
+    write(world, folder, form)
+
+
+def run(*command: str) -> None:
+    """Run the command line as a user would."""
+    subprocess.run([sys.executable, "-m", "stillwatch.cli", *command], check=True)
+
+
+def main() -> None:
+    """Build, ingest, scan and score; print one JSON record."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--form", choices=("litellm", "otel"), default="litellm")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--accounts", type=int, default=4_000)
+    parser.add_argument("--null", action="store_true", help="no campaign")
+    parser.add_argument("--content-free", action="store_true")
+    given = parser.parse_args()
+    raw, dataset, out = given.out / "raw", given.out / "dataset", given.out / "scan"
+    build(given.data, raw, given.form, given.seed, given.accounts, null=given.null)
+    (given.out / "key").write_text("a key for this benchmark only\n")
+    flags = ["--content-free"] if given.content_free else []
+    files = ["--accounts", str(raw / "accounts.ndjson"), "--launches", str(raw / "launches.ndjson")]
+    run("ingest", str(raw / "logs"), "--into", str(dataset), *files, "--key-file", str(given.out / "key"), "--quiet", *flags)
+    run("scan", str(dataset), "--out", str(out), "--quiet")
+    truth = json.loads((raw / "truth.json").read_text())
+    accounts = {a: (p, c) for a, (p, c) in truth["accounts"].items()}
+    print(json.dumps({"form": given.form, "seed": given.seed, **score(out, (accounts, truth["exchanges"]))}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

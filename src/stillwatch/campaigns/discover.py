@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from stillwatch.campaigns.profile import Profile, fit_profile
+from stillwatch.campaigns.profile import WHAT_BLOCKS, Profile, fit_profile
 from stillwatch.campaigns.split import Split, split_exchanges
-from stillwatch.linkage.groups import LEAST_EFFECT, LEAST_MEMBERS, Candidate, Group, ViewResult, view_result
+from stillwatch.linkage.groups import LEAST_EFFECT, LEAST_MEMBERS, Candidate, Group, ViewResult, tested, view_result
 from stillwatch.linkage.space import WHO, Space
 from stillwatch.signals.frame import Ints
 from stillwatch.signals.worth import group_worth
@@ -18,6 +18,7 @@ from stillwatch.types import Progress, silent
 Floats = npt.NDArray[np.float64]
 MEMBER_BAR = 0.5
 _MOST_SEEDS = 80
+_PASSES = 3
 
 
 @dataclass(frozen=True)
@@ -46,45 +47,104 @@ class Found:
 
 
 def stands_out(view: ViewResult) -> bool:
-    """Say whether a view of the members is beyond chance in size and in probability."""
-    return view.p_value < 0.01 and view.excess >= LEAST_EFFECT
+    """Say whether a view of the members is beyond chance in size and in probability.
 
-
-def worth_floor(proposed: list[Candidate], groups: list[Group]) -> float:
-    """Return the worth that 90 % of this data's benign groups stay under: groups whose WHO views are ordinary.
-
-    Groups too poor to be tested count among them; half the scale at least, 0.6 when there are fewer than ten to learn from.
+    Stricter than the test of the seed (half a nat a member, p < 0.001): the members were chosen with these views in mind.
     """
-    suspect = {g.candidate.members.tobytes() for g in groups if g.p_value <= 0.2}
-    values = [c.worth for c in proposed if np.isfinite(c.worth) and c.members.tobytes() not in suspect]
+    return view.p_value < 0.001 and view.excess >= 2 * LEAST_EFFECT
+
+
+def worth_floor(space: Space, proposed: list[Candidate], groups: list[Group], q: float) -> float:
+    """Return the worth that 90 % of this data's benign groups stay under.
+
+    Benign are the candidate groups, tested or too poor to be tested, of which less than a quarter are members of any
+    significant group. Half the scale at least; 0.6 when there are fewer than ten groups to learn from.
+    """
+    suspect = np.zeros(space.frame.n_accounts, bool)
+    for group in groups:
+        if group.q_value <= q:
+            suspect[group.candidate.members] = True
+    values = [c.worth for c in proposed if np.isfinite(c.worth) and suspect[c.members].mean() < 0.25]
     return float(max(0.5, np.quantile(values, 0.9))) if len(values) >= 10 else 0.6
 
 
 def discover(
-    space: Space, proposed: list[Candidate], groups: list[Group], *, q: float = 0.1, seed: int = 0, progress: Progress = silent
+    space: Space, proposed: list[Candidate], *, q: float = 0.1, seed: int = 0, progress: Progress = silent
 ) -> list[Found]:
-    """Turn tested groups into coordinated networks with members and exchanges, strongest first.
+    """Test candidate groups and turn them into coordinated networks with members and exchanges.
 
-    Seeds are taken from the least p-value on; one whose accounts already belong to a network is skipped. ``q`` bounds the
-    expected share of false groups among the seeds.
+    ``q`` bounds the expected share of false groups among the seeds. Networks hide each other: the accounts of one are the
+    "strangers" that another is compared with. So the search is repeated with the networks found so far barred from the
+    comparison, until a pass finds nothing new (step-down; three passes at most).
     """
-    floor = worth_floor(proposed, groups)
-    seeds = sorted((g for g in groups if g.q_value <= q), key=lambda g: (g.p_value, -len(g.candidate.members)))
+    barred = np.zeros(space.frame.n_accounts, bool)
     taken: list[tuple[Group, Profile]] = []
+    floor = 0.6
+    for attempt in range(_PASSES):
+        remaining = [c for c in proposed if barred[c.members].mean() < 0.5]
+        groups = tested(replace(space, barred=barred), remaining, seed=seed, progress=progress)
+        floor = worth_floor(space, proposed, groups, q) if attempt == 0 else floor
+        fresh = _expanded(space, groups, taken, q, progress)
+        taken = _merged(space, [*taken, *fresh])
+        mask = barred.copy()
+        for _, profile in fresh:
+            members = profile.members(MEMBER_BAR)
+            if float(np.nanmean(space.worth.account[members])) >= floor:
+                mask[members] = True
+        if (mask == barred).all():
+            break
+        barred = mask
+    final = replace(space, barred=barred)
+    return [_measured(final, *pair, floor, seed) for pair in _compete(taken)]
+
+
+def _expanded(
+    space: Space, groups: list[Group], taken: list[tuple[Group, Profile]], q: float, progress: Progress
+) -> list[tuple[Group, Profile]]:
+    """Expand the significant groups, from the least p-value on, skipping what already belongs to a network."""
+    seeds = sorted((g for g in groups if g.q_value <= q), key=lambda g: (g.p_value, -len(g.candidate.members)))
+    fresh: list[tuple[Group, Profile]] = []
+    known = [p.members(MEMBER_BAR) for _, p in taken]
     for number, group in enumerate(seeds[:_MOST_SEEDS]):
         progress("expand groups", number + 1, min(len(seeds), _MOST_SEEDS), "groups")
-        if _known(group.candidate.members, [p.members() for _, p in taken]):
+        if _known(group.candidate.members, known):
             continue
         profile = fit_profile(space, group.candidate.members)
         members = profile.members(MEMBER_BAR)
-        if len(members) >= LEAST_MEMBERS and not _known(members, [p.members() for _, p in taken]):
-            taken.append((group, profile))
-    return [_measured(space, *pair, floor, seed) for pair in _compete(taken)]
+        if len(members) >= LEAST_MEMBERS and not _known(members, known):
+            fresh.append((group, profile))
+            known.append(members)
+    return fresh
 
 
 def _known(members: Ints, others: list[Ints]) -> bool:
     """Say whether half of a group already belongs to one other."""
     return any(len(np.intersect1d(members, other)) * 2 >= len(members) for other in others)
+
+
+def _merged(space: Space, taken: list[tuple[Group, Profile]]) -> list[tuple[Group, Profile]]:
+    """Join networks that are parts of one: each one's members fit the other's construction, work and rhythm.
+
+    Seeds inside different resellers, or on different cards, find parts of one campaign; the larger part absorbs.
+    """
+    parts = sorted(taken, key=lambda pair: -len(pair[1].members(MEMBER_BAR)))
+    done: list[tuple[Group, Profile]] = []
+    while parts:
+        group, profile = parts.pop(0)
+        kin = [part for part in parts if _fits(profile, part[1]) and _fits(part[1], profile)]
+        if kin:
+            together = np.unique(np.concatenate([p.members(MEMBER_BAR) for p in (profile, *(k[1] for k in kin))]))
+            profile = fit_profile(space, together)
+            parts = [part for part in parts if not any(part is k for k in kin)]
+        done.append((group, profile))
+    return done
+
+
+def _fits(profile: Profile, other: Profile) -> bool:
+    """Say whether the typical member of ``other`` is likely under a profile by WHAT, and not unlikely by rhythm."""
+    members = other.members(MEMBER_BAR)
+    what = np.median(profile.total(WHAT_BLOCKS)[members])
+    return bool(what >= 4.0 and np.mean(profile.terms["TIME"][members]) > 0.0)
 
 
 def _compete(taken: list[tuple[Group, Profile]]) -> list[tuple[Group, Profile]]:

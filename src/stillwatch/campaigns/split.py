@@ -1,7 +1,8 @@
 """From member accounts to exchanges: which of an account's exchanges are the campaign's and which its own.
 
-A two-component mixture over exchanges: the campaign's component is learnt from the members, the background is everyone
-else's traffic (each account counting alike), and every member has a mixing share of its own. An account that carries
+A two-component mixture over exchanges: the campaign's component is learnt from the members; the other starts from
+everyone else's traffic (each account counting alike) and learns what the members' own traffic is; every member has a
+mixing share of its own. An account that carries
 its own users' traffic beside a campaign's keeps the former out of the case.
 """
 
@@ -41,16 +42,18 @@ def split_exchanges(space: Space, members: Ints, weight: Floats, *, rounds: int 
     place = np.searchsorted(members, frame.account[rows])
     even = (1.0 / np.maximum(frame.volume(), 1))[frame.account]
     outside = ~inside[frame.account]
-    background = [_shares(f, even * outside, f.max() + 1) for f in features]
+    background = [_background(f, even * outside) for f in features]
     mine = [f[rows] for f in features]
-    probability = np.full(len(rows), 0.8)
+    probability = _start(features[-1][rows])
     share = np.full(len(members), 0.8)
     for _ in range(rounds):
-        importance = probability * (even[rows] ** 0.5) * weight[place]
+        theirs = probability * (even[rows] ** 0.5) * weight[place]
+        own = (1.0 - probability) * (even[rows] ** 0.5)
         score = np.zeros(len(rows))
         for value, base in zip(mine, background, strict=True):
-            wide = _shares(value, importance, len(base), prior=base)
-            score += np.clip(np.log(wide / base)[value], -4.0, 6.0)
+            campaign = _shares(value, theirs, base, 0.002)
+            other = _shares(value, own, base, (theirs.sum() + own.sum()) / max(own.sum(), 1e-9))
+            score += np.clip(np.log(campaign / other)[value], -7.0, 7.0)
         odds = np.exp(np.clip(score, -_CAP, _CAP))
         fresh = share[place] * odds / (share[place] * odds + 1.0 - share[place])
         share = (np.bincount(place, weights=fresh, minlength=len(members)) + 0.8) / (
@@ -63,16 +66,24 @@ def split_exchanges(space: Space, members: Ints, weight: Floats, *, rounds: int 
     return Split(rows, probability, share)
 
 
+def _start(constructed: npt.NDArray[np.int64]) -> Floats:
+    """Return where to start: by construction where the campaign has one (in a third of exchanges), else 0.8."""
+    if (constructed >= 1).mean() < 1 / 3:
+        return np.full(len(constructed), 0.8)
+    return np.array([0.2, 0.6, 0.9, 0.95])[constructed]
+
+
 def _features(space: Space, members: Ints) -> list[npt.NDArray[np.int64]]:
-    """Return categorical features of every exchange: construction, task, client, session."""
+    """Return categorical features of every exchange: construction, task, form, session.
+
+    Client and network are left out: they belong to the account, so they cannot tell its exchanges apart.
+    """
     frame, labels = space.frame, space.labels
     columns: list[npt.NDArray[np.int64]] = [
         frame.capability.astype(np.int64),
         labels.topic.astype(np.int64),
         labels.form.astype(np.int64),
         labels.elicits.astype(np.int64),
-        frame.code["user_agent"].astype(np.int64) + 1,
-        frame.code["client_fingerprint"].astype(np.int64) + 1,
         np.nan_to_num(space.worth.exchange[:, 1], nan=2.0).astype(np.int64),
         _constructed(space, members),
     ]
@@ -92,7 +103,7 @@ def _constructed(space: Space, members: Ints) -> npt.NDArray[np.int64]:
     share = (count_in + 0.1) / (len(members) + 1.0)
     background = (held.holders() - count_in + 0.5) / (n - len(members) + 1.0)
     lift = np.log(share / background)
-    telling = np.flatnonzero((share >= 0.15) & (lift >= 1.5))
+    telling = np.flatnonzero((share >= 0.15) & (lift >= max(1.5, 0.5 * lift[share >= 0.15].max(initial=0.0))))
     telling = telling[np.argsort(-lift[telling], kind="stable")][:_MOST_BUNDLES]
     wanted = np.zeros(held.n_values + 1, bool)
     wanted[telling] = True
@@ -102,13 +113,15 @@ def _constructed(space: Space, members: Ints) -> npt.NDArray[np.int64]:
     return np.digitize(hits, [1, 3, 8]).astype(np.int64)
 
 
-def _shares(
-    value: npt.NDArray[np.int64], importance: Floats, width: int, *, prior: Floats | None = None
-) -> Floats:
-    """Return smoothed shares of each value; towards ``prior`` with the weight of 2 % of the total, else add-½."""
-    counts = np.bincount(value, weights=importance, minlength=width)
-    total = counts.sum()
-    if prior is None:
-        floor = max(total, 1e-9) * 1e-3 / width
-        return (counts + floor) / (counts + floor).sum()
-    return (counts + 0.02 * max(total, 1e-9) * prior) / (1.02 * max(total, 1e-9))
+def _background(value: npt.NDArray[np.int64], importance: Floats) -> Floats:
+    """Return the shares of each value among everyone else, no value at zero."""
+    counts = np.bincount(value, weights=importance)
+    floor = max(counts.sum(), 1e-9) * 1e-3 / len(counts)
+    return (counts + floor) / (counts + floor).sum()
+
+
+def _shares(value: npt.NDArray[np.int64], importance: Floats, background: Floats, pull: float) -> Floats:
+    """Return shares of each value, drawn towards the background with ``pull`` times the weight of the rows."""
+    counts = np.bincount(value, weights=importance, minlength=len(background))
+    total = max(counts.sum(), 1e-9)
+    return (counts + pull * total * background) / ((1.0 + pull) * total)

@@ -37,7 +37,7 @@ from stillwatch.cases.record import (
     term_rows,
 )
 from stillwatch.errors import DatasetError
-from stillwatch.linkage.groups import candidates, tested
+from stillwatch.linkage.groups import candidates
 from stillwatch.linkage.space import Space, build_space
 from stillwatch.signals.cues import RULES_VERSION
 from stillwatch.signals.frame import Frame, read_frame
@@ -104,10 +104,8 @@ def _judge_all(
         space = build_space(frame, seed=chosen.seed, progress=progress)
     with stages.stage("candidates", frame.n_accounts):
         proposed = candidates(space, seed=chosen.seed)
-    with stages.stage("test groups", len(proposed)):
-        groups = tested(space, proposed, seed=chosen.seed, progress=progress)
-    with stages.stage("expand and split", len(groups)):
-        found = discover(space, proposed, groups, q=chosen.q, seed=chosen.seed, progress=progress)
+    with stages.stage("test, expand and split", len(proposed)):
+        found = discover(space, proposed, q=chosen.q, seed=chosen.seed, progress=progress)
     with stages.stage("weigh explanations", len(found)):
         return [judge(space, one) for one in found], space
 

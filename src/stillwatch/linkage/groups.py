@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from stillwatch.linkage.communities import communities, nearest, shared_values
-from stillwatch.linkage.nulls import benjamini_hochberg, partial_conjunction, sample, tail
+from stillwatch.linkage.nulls import benjamini_hochberg, draws, partial_conjunction, sample, tail
 from stillwatch.linkage.space import WHO, Space
 from stillwatch.signals.frame import Ints
 from stillwatch.signals.sketch import Kind
@@ -182,14 +182,14 @@ def _test(space: Space, candidate: Candidate, rng: np.random.Generator) -> tuple
     return views, _combined(candidate.route, views)
 
 
-def view_result(space: Space, name: str, members: Ints, rng: np.random.Generator, draws: int) -> ViewResult:
+def view_result(space: Space, name: str, members: Ints, rng: np.random.Generator, count: int) -> ViewResult:
     """Measure one view of a group against stratified draws."""
     view = space.views[name]
     known = view.known(members)
     if known < 0.1:
         return ViewResult(0.0, 0.0, float("nan"), known)
     effect = view.effect(members)
-    null = sample(view.effect, members, space.strata[name], rng, draws)
+    null = sample(view.effect, draws(members, space.barred, space.strata[name], space.owners, rng, count))
     return ViewResult(effect, float(null.mean()), tail(effect, null), known)
 
 

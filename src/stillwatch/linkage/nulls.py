@@ -51,18 +51,64 @@ def strata(columns: list[Codes], *, least: int = 30) -> Strata:
     return Strata(of.astype(np.int32), tuple(order[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)))
 
 
-def draws(group: Ints, space: Strata, rng: np.random.Generator, count: int) -> Ints:
-    """Draw ``count`` groups like this one from the accounts outside it (count × members, each row sorted).
+@dataclass(frozen=True)
+class Owners:
+    """Units of common ownership of two or more accounts, sorted by size; ``unit[a]`` is the unit of account a."""
 
-    Each stratum gives as many accounts as the group has in it, without replacement; where fewer than ten of a stratum
-    are outside the group, or fewer than are needed, the draw is from everyone outside.
+    unit: Codes
+    flat: Ints
+    bounds: Ints
+
+    @classmethod
+    def of(cls, unit: Codes) -> Owners:
+        """Gather the units.
+
+        >>> Owners.of(np.array([0, 0, 1, 2, 2, 2], np.int32)).bounds.tolist()
+        [0, 2, 5]
+        """
+        order = np.argsort(unit, kind="stable")
+        _, first, sizes = np.unique(unit[order], return_index=True, return_counts=True)
+        many = np.flatnonzero(sizes >= 2)
+        many = many[np.argsort(sizes[many], kind="stable")]
+        parts = [order[first[i] : first[i] + sizes[i]] for i in many]
+        bounds = np.concatenate(([0], np.cumsum(sizes[many]))).astype(np.int64)
+        return cls(unit, np.concatenate(parts) if parts else np.zeros(0, np.int64), bounds)
+
+    def outside(self, inside: npt.NDArray[np.bool_]) -> tuple[Ints, Ints]:
+        """Return members and bounds of the units that have no account ``inside``."""
+        sizes = np.diff(self.bounds)
+        touched = np.add.reduceat(inside[self.flat], self.bounds[:-1]) > 0 if len(sizes) else np.zeros(0, bool)
+        flat = self.flat[np.repeat(~touched, sizes)]
+        return flat, np.concatenate(([0], np.cumsum(sizes[~touched]))).astype(np.int64)
+
+
+def draws(
+    group: Ints, barred: npt.NDArray[np.bool_], space: Strata, owners: Owners, rng: np.random.Generator, count: int
+) -> list[Ints]:
+    """Draw ``count`` groups like this one from the accounts outside it that are not ``barred``, each sorted.
+
+    Colleagues choose the same tools, so chance does not break them up: where the group holds s accounts of one owner, a
+    draw holds s accounts of one other owner of s to 2s accounts. Single accounts come from their stratum, without
+    replacement; where fewer than ten of a stratum are outside the group they come from everyone outside.
     """
-    inside = np.zeros(len(space.of), bool)
+    inside = barred.copy()
     inside[group] = True
+    _, unit, sizes = np.unique(owners.unit[group], return_inverse=True, return_counts=True)
+    single = group[sizes[unit] == 1]
+    together = np.sort(sizes[sizes >= 2])
+    flat, bounds = owners.outside(inside)
+    if len(bounds) < 4:
+        single, together = group, together[:0]
+    alone = _singles(single, inside, space, rng, count)
+    joint = _colleagues(together, flat, bounds, count, int(rng.integers(2**62)))
+    return [np.unique(np.concatenate((a, j))) for a, j in zip(alone, joint, strict=True)]
+
+
+def _singles(single: Ints, inside: npt.NDArray[np.bool_], space: Strata, rng: np.random.Generator, count: int) -> Ints:
     others = np.flatnonzero(~inside)
     pools, bounds, needs = [], [0], []
     spare = 0
-    for stratum, need in zip(*np.unique(space.of[group], return_counts=True), strict=True):
+    for stratum, need in zip(*np.unique(space.of[single], return_counts=True), strict=True):
         pool = space.members[stratum]
         pool = pool[~inside[pool]]
         if len(pool) < max(10, need):
@@ -77,26 +123,53 @@ def draws(group: Ints, space: Strata, rng: np.random.Generator, count: int) -> I
         needs.append(min(spare, len(others)))
     if not pools:
         return np.zeros((count, 0), np.int64)
-    chosen = _pick(np.concatenate(pools), np.array(bounds), np.array(needs), count, int(rng.integers(2**62)))
-    return np.sort(chosen, axis=1)
+    return _pick(np.concatenate(pools), np.array(bounds), np.array(needs), count, int(rng.integers(2**62)))
+
+
+@numba.njit(cache=True, nogil=True)
+def _next(state: np.uint64) -> np.uint64:
+    """Return the splitmix64 output of a state (Steele et al. 2014)."""
+    z = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (z ^ (z >> np.uint64(31))) >> np.uint64(33)
+
+
+@numba.njit(cache=True, nogil=True)
+def _colleagues(sizes: Ints, flat: Ints, bounds: Ints, count: int, seed: int) -> Ints:
+    """Pick for each size s an owner of s to 2s accounts; where there are fewer than three, one of the three nearest."""
+    step = np.uint64(0x9E3779B97F4A7C15)
+    state = np.uint64(seed) + step
+    n = len(bounds) - 1
+    held = bounds[1:] - bounds[:-1]
+    out = np.empty((count, sizes.sum()), np.int64)
+    for c in range(count):
+        place = 0
+        for s in sizes:
+            low = min(np.searchsorted(held, s), max(0, n - 3))
+            high = max(np.searchsorted(held, 2 * s + 1), min(n, low + 3))
+            state += step
+            chosen = low + np.int64(_next(state) % np.uint64(high - low))
+            state += step
+            turn = np.int64(_next(state) % np.uint64(held[chosen]))
+            for k in range(s):
+                out[c, place] = flat[bounds[chosen] + (turn + k) % held[chosen]]
+                place += 1
+    return out
 
 
 @numba.njit(cache=True, nogil=True)
 def _pick(pool: Ints, bounds: Ints, needs: Ints, count: int, seed: int) -> Ints:
     """Pick from each pool by a partial Fisher–Yates shuffle (Durstenfeld 1964), ``count`` times over."""
-    state = np.uint64(seed) + np.uint64(0x9E3779B97F4A7C15)
+    step = np.uint64(0x9E3779B97F4A7C15)
+    state = np.uint64(seed) + step
     out = np.empty((count, needs.sum()), np.int64)
     for c in range(count):
         place = 0
         for s in range(len(needs)):
             low, high = bounds[s], bounds[s + 1]
             for k in range(needs[s]):
-                state += np.uint64(0x9E3779B97F4A7C15)
-                z = state
-                z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-                z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-                z = z ^ (z >> np.uint64(31))
-                j = low + k + np.int64((z >> np.uint64(33)) % np.uint64(high - low - k))
+                state += step
+                j = low + k + np.int64(_next(state) % np.uint64(high - low - k))
                 pool[low + k], pool[j] = pool[j], pool[low + k]
                 out[c, place] = pool[low + k]
                 place += 1
@@ -149,6 +222,8 @@ def partial_conjunction(p: Floats, need: int = 2) -> float:
     return float(min(1.0, (len(known) - need + 1) * known[need - 1]))
 
 
-def sample(statistic: Callable[[Ints], float], group: Ints, space: Strata, rng: np.random.Generator, count: int) -> Floats:
-    """Return the statistic on ``count`` stratified draws; a draw from overlapping pools counts an account once."""
-    return np.array([statistic(np.unique(row)) for row in draws(group, space, rng, count)])
+def sample(
+    statistic: Callable[[Ints], float], drawn: list[Ints]
+) -> Floats:
+    """Return the statistic on every draw."""
+    return np.array([statistic(group) for group in drawn])

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from stillwatch.linkage.bundles import Bundles, bundle
 from stillwatch.linkage.entities import entities
-from stillwatch.linkage.nulls import Strata, strata
+from stillwatch.linkage.nulls import Owners, Strata, strata
 from stillwatch.linkage.views import Likeness, Sharing, Signups, View
 from stillwatch.signals.activity import rhythm
 from stillwatch.signals.frame import Codes, Frame, Ints
@@ -35,7 +36,10 @@ TASK_NATS = 8.0
 
 @dataclass(frozen=True)
 class Space:
-    """The linking evidence of a dataset. ``views`` holds NET, ID, LIFE, TIME, STACK and TASK."""
+    """The linking evidence of a dataset. ``views`` holds NET, ID, LIFE, TIME, STACK and TASK.
+
+    ``barred`` accounts belong to networks already found and take no part in what chance is measured on.
+    """
 
     frame: Frame
     labels: Tasks
@@ -49,8 +53,10 @@ class Space:
     site: Codes
     views: dict[str, View]
     strata: dict[str, Strata]
+    owners: Owners
     element_rows: Ints
     element_bundle: Codes
+    barred: npt.NDArray[np.bool_]
 
 
 def build_space(frame: Frame, *, seed: int = 0, progress: Progress = silent) -> Space:
@@ -87,7 +93,9 @@ def build_space(frame: Frame, *, seed: int = 0, progress: Progress = silent) -> 
     note()
     return Space(
         frame, labels, measured, content, bundles, stack, net, identity, payer, site, views, _strata(frame, region),
+        Owners.of(payer),
         *_elements(frame, content, bundles),
+        np.zeros(frame.n_accounts, bool),
     )
 
 
