@@ -127,7 +127,7 @@ def section(
 ) -> Section:
     """Put together what the page shows of one campaign.
 
-    ``activity``: :func:`activity_by_model`, ``closed``: :func:`closures`, ``flags``: :func:`launch_flags`; ``examples`` are prompts to show.
+    ``activity``, ``closed``, ``flags``: see :func:`activity_by_model`, :func:`closures`, :func:`launch_flags`.
 
     >>> from stillwatch.cases.folder import Path, Run
     >>> none, scan = pa.table({"campaign_id": [], "day": []}), ScanOutput(Path("none"), [], [], Run())
