@@ -18,6 +18,3 @@ def main() -> None:
     except StillwatchError as error:
         sys.stderr.write(f"stillwatch: {error}\n")
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        sys.stderr.write("stillwatch: interrupted; what was there before is unchanged\n")
-        raise SystemExit(130) from None
