@@ -1,0 +1,72 @@
+"""Fixtures that several folders share: small datasets from rows, and one tiny simulated world a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from stillwatch.linkage.space import Space, build_space
+from stillwatch.signals.frame import Frame, read_frame
+from stillwatch.simulate import load_world, simulate
+from stillwatch.tables import Dataset, DatasetWriter
+
+HOUR = 3_600_000_000
+DAY = 24 * HOUR
+START = 20_600 * DAY  # a Wednesday in May 2026
+
+Rows = Sequence[dict[str, Any]]
+WriteDataset = Callable[..., Dataset]
+
+
+@pytest.fixture
+def write_dataset(tmp_path: Path) -> WriteDataset:
+    """Return a function that writes rows as a dataset; an exchange needs only what a test is about."""
+    count = iter(range(1_000))
+
+    def write(rows: Rows = (), accounts: Rows = (), launches: Rows = ()) -> Dataset:
+        folder = tmp_path / f"dataset-{next(count)}"
+        with DatasetWriter(folder) as writer:
+            if rows:
+                plain = {"model": "m", "ts": START}
+                full = [{"exchange_id": f"e{i:05d}", **plain, **row} for i, row in enumerate(rows)]
+                columns = sorted({name for row in full for name in row})
+                writer.add_exchanges(pa.table({name: [row.get(name) for row in full] for name in columns}))
+            if accounts or not rows:
+                full = [{"created_at": START, **row} for row in accounts]
+                names = sorted({name for row in full for name in row} | {"account_id", "created_at"})
+                table = {name: [row.get(name) for row in full] for name in names}
+                writer.set_accounts(pa.table(table) if full else _no_accounts())
+            if launches:
+                writer.set_launches(pa.Table.from_pylist(list(launches)))
+            writer.commit()
+        return Dataset.open(folder)
+
+    return write
+
+
+def _no_accounts() -> pa.Table:
+    return pa.table({"account_id": pa.array([], pa.string()), "created_at": pa.array([], pa.timestamp("us", "UTC"))})
+
+
+@pytest.fixture
+def frame_of(write_dataset: WriteDataset) -> Callable[..., Frame]:
+    """Return a function that reads rows as a frame, through a dataset on disk."""
+    return lambda *tables, **named: read_frame(write_dataset(*tables, **named))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Simulate the tiny world once: some 1,300 accounts, three campaigns; tests may only read it."""
+    folder = tmp_path_factory.mktemp("tiny") / "world"
+    simulate(load_world("tiny"), folder, seed=2)
+    return Dataset.open(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_space(tiny: Dataset) -> Space:
+    """Compute the linking evidence of the tiny world once; tests may only read it."""
+    return build_space(read_frame(tiny))
