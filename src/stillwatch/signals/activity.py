@@ -11,6 +11,7 @@ from stillwatch.signals.frame import Codes, Frame
 Vectors = npt.NDArray[np.float32]
 HOUR_US = 3_600_000_000
 LAUNCH_SHADOW_HOURS = 48
+LEAST_RESIDUAL = 0.5
 
 
 def hourly(frame: Frame, rows: npt.NDArray[np.bool_] | None = None) -> tuple[sp.csr_matrix, int]:
@@ -42,13 +43,14 @@ def rhythm(
     dimensions: int = 128,
     seed: int = 0,
 ) -> Vectors:
-    """Return one unit vector an account (accounts × dimensions): its hourly residual; zero when too quiet.
+    """Return a vector of length at most one an account (accounts × dimensions): its hourly residual; zero when quiet.
 
     From the square root of hourly counts (variance-stabilised) the account's own level times its region's hour-of-week
     profile is removed, then everything that repeats by the hour of the day (weekends apart), so that neither a time
     zone, a chronotype nor a nightly job is a rhythm: what is left is *which* hours of *which* days. That is projected
     to ``dimensions`` random directions (Johnson & Lindenstrauss 1984): cosines between accounts are kept and memory
-    does not grow with the span. ``region`` is the account's country code (-1 unknown); ``rows`` limits the exchanges.
+    does not grow with the span. An account that is all habit has next to no residual: below half of its whole activity
+    the vector is left short, so that two perfect clocks are not found alike by what little is left. ``region`` is the account's country code (-1 unknown); ``rows`` limits the exchanges.
     Accounts with fewer than 5 active hours are zero.
     """
     counts, first = hourly(frame, rows)
@@ -62,6 +64,7 @@ def rhythm(
     norm = np.linalg.norm(seen, axis=1)
     quiet = (np.diff(roots.indptr) < 5) | (norm < 1e-6)
     seen[quiet] = 0.0
+    norm = np.maximum(norm, LEAST_RESIDUAL * np.sqrt(np.asarray(counts.sum(axis=1), np.float32).ravel()))
     norm[quiet] = 1.0
     return np.asarray(seen / norm[:, None], np.float32)
 
