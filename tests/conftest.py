@@ -12,7 +12,7 @@ import pytest
 from stillwatch.linkage.space import Space, build_space
 from stillwatch.signals.frame import Frame, read_frame
 from stillwatch.simulate import load_world, simulate
-from stillwatch.tables import Dataset, DatasetWriter
+from stillwatch.tables import EXCHANGES, Dataset, DatasetWriter
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
@@ -34,7 +34,9 @@ def write_dataset(tmp_path: Path) -> WriteDataset:
                 plain = {"model": "m", "ts": START}
                 full = [{"exchange_id": f"e{i:05d}", **plain, **row} for i, row in enumerate(rows)]
                 columns = sorted({name for row in full for name in row})
-                writer.add_exchanges(pa.table({name: [row.get(name) for row in full] for name in columns}))
+                kinds = [EXCHANGES.field(name).type for name in columns]
+                arrays = [pa.array([r.get(n) for r in full], k) for n, k in zip(columns, kinds, strict=True)]
+                writer.add_exchanges(pa.table(arrays, columns))
             if accounts or not rows:
                 full = [{"created_at": START, **row} for row in accounts]
                 names = sorted({name for row in full for name in row} | {"account_id", "created_at"})
