@@ -50,7 +50,7 @@ def test_the_same_random_hours_are_a_common_rhythm() -> None:
 
 
 def test_a_shared_daily_habit_is_no_rhythm() -> None:
-    """The innocent twin: two accounts busy at the same hours of every day, each on days of its own, score as strangers."""
+    """The innocent twin: accounts busy at the same hours, each on days of its own, score as strangers."""
     rng = np.random.default_rng(12)
 
     def clerk() -> np.ndarray:
