@@ -49,9 +49,9 @@ class Found:
 def stands_out(view: ViewResult) -> bool:
     """Say whether a view of the members is beyond chance in size and in probability.
 
-    Stricter than the test of the seed (half a nat a member, p < 0.001): the members were chosen with these views in mind.
+    Stricter than the test of the seed (p < 0.001): the members were chosen with these views in mind.
     """
-    return view.p_value < 0.001 and view.excess >= 2 * LEAST_EFFECT
+    return view.p_value < 0.001 and view.excess >= LEAST_EFFECT
 
 
 def worth_floor(space: Space, proposed: list[Candidate], groups: list[Group], q: float) -> float:

@@ -24,6 +24,7 @@ BLOCKS = ("STACK", "TASK", "NET", "ID", "LIFE", "TIME", "WORTH")
 WHAT_BLOCKS, WHO_BLOCKS = ("STACK", "TASK"), ("NET", "ID", "LIFE", "TIME")
 _GROWTH = 1.3
 _PSEUDO = 30.0
+_AGAINST = -3.0  # nats: shared construction does not outweigh who and worth that speak against an account
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,11 @@ def _round(space: Space, weight: Floats, conditioning: Codes) -> Profile:
     }
     size = weight.sum()
     prior = float(np.log(max(size, 1.0) / max(len(weight) - size, 1.0)))
-    what = terms["STACK"] + terms["TASK"]
+    what = np.sum([terms[name] for name in WHAT_BLOCKS], axis=0)
+    against = np.sum([terms[name] for name in WHO_BLOCKS], axis=0) + np.minimum(terms["WORTH"], 0.0)
     score = prior + np.sum(list(terms.values()), axis=0)
     probability = 1.0 / (1.0 + np.exp(-np.clip(score, -30, 30)))
-    probability[what <= 0] = 0.0
+    probability[(what <= 0) | (against < _AGAINST)] = 0.0
     return Profile(probability, terms, prior)
 
 

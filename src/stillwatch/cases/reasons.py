@@ -23,7 +23,7 @@ from stillwatch.cases.wording import (
 )
 
 LEAST_EFFECT = 0.25
-VIEW_P, VIEWS_NEEDED = 0.01, 2
+VIEW_P, VIEWS_NEEDED = 0.001, 2
 
 
 @dataclass(frozen=True, slots=True)

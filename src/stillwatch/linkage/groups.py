@@ -16,8 +16,9 @@ from functools import partial
 import numpy as np
 
 from stillwatch.linkage.communities import communities, nearest, shared_values
-from stillwatch.linkage.nulls import benjamini_hochberg, draws, partial_conjunction, sample, tail
+from stillwatch.linkage.nulls import benjamini_hochberg, draws, partial_conjunction, sample, tail, unit_draws
 from stillwatch.linkage.space import WHO, Space
+from stillwatch.linkage.views import Likeness
 from stillwatch.signals.frame import Ints
 from stillwatch.signals.sketch import Kind
 from stillwatch.signals.worth import group_worth
@@ -189,7 +190,8 @@ def view_result(space: Space, name: str, members: Ints, rng: np.random.Generator
     if known < 0.1:
         return ViewResult(0.0, 0.0, float("nan"), known)
     effect = view.effect(members)
-    null = sample(view.effect, draws(members, space.barred, space.strata[name], space.owners, rng, count))
+    draw = unit_draws if isinstance(view, Likeness) else draws
+    null = sample(view.effect, draw(members, space.barred, space.strata[name], space.owners, rng, count))
     return ViewResult(effect, float(null.mean()), tail(effect, null), known)
 
 

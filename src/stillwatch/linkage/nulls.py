@@ -82,6 +82,16 @@ class Owners:
         return flat, np.concatenate(([0], np.cumsum(sizes[~touched]))).astype(np.int64)
 
 
+def unit_draws(
+    group: Ints, barred: npt.NDArray[np.bool_], space: Strata, owners: Owners, rng: np.random.Generator, count: int
+) -> list[Ints]:
+    """Draw ``count`` groups of as many single accounts as this one has owners, for views in which an owner is one unit."""
+    inside = barred.copy()
+    inside[group] = True
+    _, first = np.unique(owners.unit[group], return_index=True)
+    return [np.unique(row) for row in _singles(group[np.sort(first)], inside, space, rng, count)]
+
+
 def draws(
     group: Ints, barred: npt.NDArray[np.bool_], space: Strata, owners: Owners, rng: np.random.Generator, count: int
 ) -> list[Ints]:

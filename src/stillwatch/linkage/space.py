@@ -32,6 +32,8 @@ CAPS = {"STACK": 9.0, "TASK": 5.0, "NET": 8.0, "ID": 9.0, "LIFE": 4.0, "TIME": 4
 # A cosine between two accounts' residuals over some hundred independent directions, in nats: half the directions.
 RHYTHM_NATS = 64.0
 TASK_NATS = 8.0
+# A domain of so few accounts is a small company's own; a larger one may be anybody's mail host.
+MOST_COLLEAGUES = 12
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,10 @@ def build_space(frame: Frame, *, seed: int = 0, progress: Progress = silent) -> 
         name: incidence(everyone, frame.attribute[name].astype(np.int64), frame.n_accounts) for name in ENTITY_FAMILIES
     }
     declared = owners.pop("org_id")
-    payer = entities(list(owners.values()), frame.n_accounts, declared=declared)
+    company = identity["email_domain"].keep(
+        np.ones(len(identity["email_domain"].account), bool), identity["email_domain"].holders() <= MOST_COLLEAGUES
+    )
+    payer = entities([*owners.values(), company], frame.n_accounts, declared=declared)
     site = entities([_main(net["ip"], frame), _main(net["ip_prefix"], frame)], frame.n_accounts)
     note()
     region = main_value(frame, "country")
