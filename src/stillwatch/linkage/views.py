@@ -130,13 +130,14 @@ class Likeness:
 
     def effect(self, group: Ints) -> float:
         """Return the mean cosine over pairs of different units, in nats; an entity counts as one unit."""
-        _, unit, size = np.unique(self.entity[group], return_inverse=True, return_counts=True)
-        share = (1.0 / size[unit]).astype(np.float32)[:, None]
-        weighted = self.vectors[group] * share
-        total = weighted.sum(axis=0)
-        means = np.zeros((len(size), weighted.shape[1]), np.float32) if (size > 1).any() else weighted
-        if (size > 1).any():
-            np.add.at(means, unit, weighted)
+        order = np.argsort(self.entity[group], kind="stable")
+        unit = self.entity[group][order]
+        first = np.flatnonzero(np.concatenate(([True], unit[1:] != unit[:-1]))) if len(unit) else np.zeros(0, np.int64)
+        means = self.vectors[group[order]]
+        if len(first) < len(group):
+            size = np.diff(np.append(first, len(group))).astype(np.float32)
+            means = np.add.reduceat(means, first, axis=0) / size[:, None]
+        total = means.sum(axis=0)
         own = np.einsum("ij,ij->i", means, means)
         active = int((own > 0).sum())
         if active < 3:

@@ -7,6 +7,7 @@ dense codes; a row of an :class:`Incidence` says in how many of its exchanges an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,10 @@ class Incidence:
 
     def holders(self) -> Ints:
         """Return the number of accounts that hold each value."""
+        return self._holders
+
+    @cached_property
+    def _holders(self) -> Ints:
         return np.bincount(self.value, minlength=self.n_values)
 
     def keep(self, mask: npt.NDArray[np.bool_], values: npt.NDArray[np.bool_]) -> Incidence:
