@@ -1,0 +1,82 @@
+"""Candidate groups from graphs: neighbours against brute force, communities the same every time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stillwatch.linkage.communities import communities, nearest, shared_values
+from stillwatch.signals.traits import incidence
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 25), st.integers(1, 7))
+def test_nearest_is_brute_force(seed: int, n: int, k: int) -> None:
+    """The k most alike of each, by comparing all with all; zero vectors have no neighbours."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.standard_normal((n, 6)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[rng.random(n) < 0.2] = 0.0
+    cosine = vectors.astype(np.float64) @ vectors.T.astype(np.float64)
+    wanted = np.zeros((n, n))
+    there = np.abs(vectors).sum(axis=1) > 0
+    for i in np.flatnonzero(there):
+        others = [j for j in np.flatnonzero(there) if j != i]
+        for j in sorted(others, key=lambda j: -cosine[i, j])[:k]:
+            if cosine[i, j] >= 0.25:
+                wanted[i, j] = wanted[j, i] = cosine[i, j]
+    assert nearest(vectors, k=k, block=4).toarray() == pytest.approx(wanted, abs=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 6)), max_size=40))
+def test_shared_values_adds_the_nats_of_what_two_share(drawn: list[tuple[int, int]]) -> None:
+    """Weights of pairs against a double loop; values of one holder or of too many link nobody."""
+    held = {v: {a for a, w in drawn if w == v} for _, v in drawn}
+    wanted = np.zeros((12, 12))
+    for accounts in held.values():
+        if 2 <= len(accounts) <= 5:
+            nats = max(0.0, np.log(0.5 * 13 / (len(accounts) + 0.5)))
+            for a in accounts:
+                for b in accounts - {a}:
+                    wanted[a, b] += nats
+    family = incidence(np.array([a for a, _ in drawn], np.int32), np.array([v for _, v in drawn], np.int64), 12)
+    assert shared_values([family], 12, most=5).toarray() == pytest.approx(wanted)
+
+
+def two_cliques(bridge: bool = False) -> sp.csr_matrix:
+    """Return two cliques of ten, with or without a weak edge between."""
+    graph = np.zeros((25, 25))
+    graph[:10, :10] = graph[10:20, 10:20] = 1.0
+    if bridge:
+        graph[0, 10] = graph[10, 0] = 0.1
+    np.fill_diagonal(graph, 0)
+    return sp.csr_matrix(graph)
+
+
+def test_communities_find_cliques_and_leave_the_lonely_out() -> None:
+    """Two cliques come out whole, also across a weak bridge; accounts without edges are in none."""
+    for bridge in (False, True):
+        found = communities(two_cliques(bridge), (1.0, 5.0), least=5)
+        assert sorted(group.tolist() for group in found)[:2] == [list(range(10)), list(range(10, 20))]
+
+
+def test_communities_are_the_same_every_time() -> None:
+    """The same random graph and seed give the same groups, and groups are distinct and sorted."""
+    rng = np.random.default_rng(9)
+    dense = rng.random((80, 80)) * (rng.random((80, 80)) < 0.08)
+    graph = sp.csr_matrix(np.triu(dense, 1) + np.triu(dense, 1).T)
+    one, two = (communities(graph, (0.5, 1.0, 4.0), least=4, seed=3) for _ in range(2))
+    assert [g.tolist() for g in one] == [g.tolist() for g in two]
+    assert len({g.tobytes() for g in one}) == len(one)
+    assert all((np.diff(g) > 0).all() and len(g) >= 4 for g in one)
+
+
+def test_an_empty_graph_has_no_communities() -> None:
+    """No edges, no groups; no accounts, no neighbours."""
+    assert communities(sp.csr_matrix((5, 5)), (1.0,), least=1) == []
+    assert nearest(np.zeros((0, 4), np.float32)).shape == (0, 0)
+    assert shared_values([], 4).nnz == 0
