@@ -73,20 +73,22 @@ def trace_lineage(now: list[tuple[Trace, Sequence[str]]], then: list[Trace], *, 
         relatives.setdefault(i, []).append(earlier_id)
         if i not in given and earlier_id not in given.values():
             given[i] = earlier_id
+    used = {earlier.campaign_id for earlier in then}
     result = []
     for i, (_, order) in enumerate(now):
         previous = tuple(relatives.get(i, ()))
         if i not in given:
-            result.append(Lineage(_unused(order, given), "split" if previous else "new", previous))
+            result.append(Lineage(_unused(order, used), "split" if previous else "new", previous))
+            used.add(result[-1].campaign_id)
             continue
         absorbed = [p for p in previous if p != given[i] and p not in given.values()]
         result.append(Lineage(given[i], "merged" if absorbed else "continued", previous))
     return result
 
 
-def _unused(order: Sequence[str], given: dict[int, str]) -> str:
-    """Return a fresh id that no earlier campaign has."""
+def _unused(order: Sequence[str], used: set[str]) -> str:
+    """Return a fresh id that no earlier campaign and no other of this scan has."""
     candidate = fresh_id(order)
-    while candidate in given.values():
+    while candidate in used:
         candidate = fresh_id([candidate, *order])
     return candidate
