@@ -1,0 +1,91 @@
+"""From groups to campaigns: planted ones found whole, accounts in one only, floors learnt from benign groups."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from stillwatch.campaigns.discover import MEMBER_BAR, Found, discover, stands_out, worth_floor
+from stillwatch.linkage.groups import LEAST_MEMBERS, Candidate, Group, ViewResult, candidates
+from stillwatch.linkage.space import Space
+from stillwatch.tables import Dataset
+
+
+@pytest.fixture(scope="module")
+def found(tiny_space: Space) -> list[Found]:
+    """Return the coordinated groups of the tiny world."""
+    return discover(tiny_space, candidates(tiny_space))
+
+
+@pytest.fixture(scope="module")
+def truth(tiny: Dataset, tiny_space: Space) -> np.ndarray:
+    """Return the campaign of every account ("" when innocent)."""
+    of = {row["account_id"]: row["campaign_id"] or "" for row in tiny.labels()[0].to_pylist()}
+    return np.array([of[name] for name in tiny_space.frame.account_ids.to_pylist()])
+
+
+def test_planted_campaigns_are_found_nearly_whole_and_pure(found: list[Found], truth: np.ndarray) -> None:
+    """At least half of each campaign's accounts in one group that is mostly the campaign's."""
+    for campaign in ("reasoning", "low_and_slow", "reseller_fleet"):
+        best = max(found, key=lambda one: (truth[one.members] == campaign).sum())
+        hits = (truth[best.members] == campaign).sum()
+        assert hits >= 0.5 * (truth == campaign).sum(), campaign
+        assert hits >= 0.5 * len(best.members), campaign
+
+
+def test_an_account_belongs_to_one_group(found: list[Found]) -> None:
+    """Groups compete for accounts: none is in two."""
+    everyone = np.concatenate([one.members for one in found])
+    assert len(np.unique(everyone)) == len(everyone)
+
+
+def test_members_are_those_above_the_bar(found: list[Found]) -> None:
+    """Probabilities belong to the members, in their order, and every group has its least size."""
+    for one in found:
+        assert len(one.members) >= LEAST_MEMBERS
+        assert (one.probability >= MEMBER_BAR).all()
+        assert np.array_equal(one.profile.probability[one.members], one.probability)
+        assert set(one.views) == {"NET", "ID", "LIFE", "TIME", "STACK", "TASK"}
+
+
+def test_the_same_seed_finds_the_same_groups(found: list[Found], tiny_space: Space) -> None:
+    """Members, views and splits repeat exactly."""
+    again = discover(tiny_space, candidates(tiny_space))
+    for one, two in zip(found, again, strict=True):
+        assert np.array_equal(one.members, two.members)
+        assert one.views == two.views
+        assert np.array_equal(one.split.probability, two.split.probability)
+
+
+def test_nothing_proposed_is_nothing_found(tiny_space: Space) -> None:
+    """No candidates, no groups, no error."""
+    assert discover(tiny_space, []) == []
+
+
+@pytest.mark.parametrize(
+    ("result", "wanted"),
+    [
+        (ViewResult(3.0, 0.1, 1e-6, 1.0), True),
+        (ViewResult(3.0, 0.1, 0.05, 1.0), False),
+        (ViewResult(0.3, 0.1, 1e-6, 1.0), False),
+        (ViewResult(3.0, 2.9, 1e-6, 1.0), False),
+        (ViewResult(0.0, 0.0, float("nan"), 0.0), False),
+    ],
+)
+def test_a_view_stands_out_by_size_and_probability_together(result: ViewResult, wanted: bool) -> None:
+    """A certain trifle, a large accident and absent data do not count."""
+    assert stands_out(result) is wanted
+
+
+def test_the_floor_is_learnt_from_benign_groups_only(tiny_space: Space) -> None:
+    """Suspect groups of high worth do not raise the bar; benign ones do; too few benign ones leave the default."""
+    benign = [Candidate("B", "benign", np.arange(i * 10, i * 10 + 10), worth=0.3 + 0.03 * i) for i in range(10)]
+    rich = Candidate("B", "suspect", np.arange(500, 540), worth=0.99)
+    guilty = Group(rich, {}, 1e-9, 1e-8)
+    floor = worth_floor(tiny_space, [*benign, *[rich] * 10], [guilty], 0.1)
+    assert 0.5 <= floor <= max(one.worth for one in benign)
+    richer = [replace(one, worth=one.worth + 0.3) for one in benign]
+    assert worth_floor(tiny_space, [*richer, rich], [guilty], 0.1) > floor
+    assert worth_floor(tiny_space, [*benign[:3], rich], [guilty], 0.1) == worth_floor(tiny_space, [], [], 0.1)

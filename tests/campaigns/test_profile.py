@@ -1,0 +1,86 @@
+"""From a seed to its members: planted members are recovered, those who share only the framework stay out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stillwatch.campaigns.profile import BLOCKS, Profile, fit_profile
+from stillwatch.linkage.space import CAPS, Space
+from stillwatch.tables import Dataset
+
+
+@pytest.fixture(scope="module")
+def planted(tiny: Dataset, tiny_space: Space) -> dict[str, np.ndarray]:
+    """Return the accounts of each planted campaign and of each innocent population."""
+    ids = {name: number for number, name in enumerate(tiny_space.frame.account_ids.to_pylist())}
+    found: dict[str, list[int]] = {}
+    for row in tiny.labels()[0].to_pylist():
+        found.setdefault(row["campaign_id"] or row["population"], []).append(ids[row["account_id"]])
+    return {name: np.sort(np.array(members)) for name, members in found.items()}
+
+
+@pytest.fixture(scope="module")
+def fitted(tiny_space: Space, planted: dict[str, np.ndarray]) -> Profile:
+    """Fit a profile from half of the reasoning campaign."""
+    return fit_profile(tiny_space, planted["reasoning"][::2])
+
+
+def test_the_other_half_of_a_campaign_is_recovered(fitted: Profile, planted: dict[str, np.ndarray]) -> None:
+    """Of the members that were not in the seed most are found, and hardly anybody else."""
+    members = fitted.members()
+    hidden = planted["reasoning"][1::2]
+    assert len(np.intersect1d(members, hidden)) >= 0.7 * len(hidden)
+    assert len(np.setdiff1d(members, planted["reasoning"])) <= 0.1 * len(members)
+
+
+def test_no_innocent_population_is_pulled_in(fitted: Profile, planted: dict[str, np.ndarray]) -> None:
+    """The twin: frameworks, classes and offices share one thing with the campaign and stay out."""
+    for name in ("framework", "class", "office", "evaluation", "ordinary"):
+        assert len(np.intersect1d(fitted.members(), planted[name])) <= 1, name
+
+
+def test_stray_accounts_in_the_seed_are_dropped(tiny_space: Space, planted: dict[str, np.ndarray]) -> None:
+    """A seed with a few bystanders ends without most of them."""
+    strays = planted["ordinary"][:5]
+    profile = fit_profile(tiny_space, np.sort(np.concatenate((planted["reasoning"], strays))))
+    assert len(np.intersect1d(profile.members(), strays)) <= 1
+    assert len(np.intersect1d(profile.members(), planted["reasoning"])) >= 0.7 * len(planted["reasoning"])
+
+
+def test_a_seed_of_strangers_does_not_become_a_campaign(tiny_space: Space, planted: dict[str, np.ndarray]) -> None:
+    """Ordinary accounts have no profile to grow by: the members hold next to no evidence of WHO."""
+    rng = np.random.default_rng(2)
+    profile = fit_profile(tiny_space, np.sort(rng.choice(planted["ordinary"], 25, replace=False)))
+    members = profile.members()
+    assert len(members) < 25 or profile.total(("NET", "ID", "LIFE", "TIME"))[members].mean() < 6.0
+
+
+def test_every_block_has_a_term_for_every_account(fitted: Profile, tiny_space: Space) -> None:
+    """Finite nats for all, within the caps; probabilities between 0 and 1."""
+    assert set(fitted.terms) == set(BLOCKS)
+    for name, term in fitted.terms.items():
+        assert term.shape == (tiny_space.frame.n_accounts,)
+        assert np.isfinite(term).all()
+        assert np.abs(term).max() <= CAPS.get(name, 9.0) + 1e-9
+    assert ((fitted.probability >= 0) & (fitted.probability <= 1)).all()
+
+
+def test_nobody_is_a_member_by_who_alone(fitted: Profile) -> None:
+    """Without anything in common in WHAT is asked, an account on the same network is no member."""
+    nothing = fitted.total(("STACK", "TASK")) <= 0
+    assert nothing.any()
+    assert not fitted.probability[nothing].any()
+
+
+def test_the_same_seed_group_gives_the_same_profile(
+    fitted: Profile, tiny_space: Space, planted: dict[str, np.ndarray]
+) -> None:
+    """Nothing is drawn at random."""
+    again = fit_profile(tiny_space, planted["reasoning"][::2])
+    assert np.array_equal(again.probability, fitted.probability)
+
+
+def test_the_total_is_the_sum_of_the_blocks(fitted: Profile) -> None:
+    """Two blocks add up, account by account."""
+    assert np.allclose(fitted.total(("NET", "ID")), fitted.terms["NET"] + fitted.terms["ID"])
