@@ -32,7 +32,7 @@ def fresh_id(accounts: Sequence[str]) -> str:
     """Return an id made from the campaign's first accounts (in order of their first campaign exchange).
 
     >>> fresh_id(["a", "b"])
-    'SW-5ae6ff0fb1'
+    'SW-7e18f73731'
     """
     return "SW-" + hashlib.sha256("\n".join(accounts[:8]).encode()).hexdigest()[:10]
 
