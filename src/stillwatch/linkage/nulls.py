@@ -27,7 +27,7 @@ def strata(columns: list[Codes], *, least: int = 30) -> Strata:
     """Cross the columns, most important first, dropping the last ones wherever a cell has fewer than ``least`` accounts.
 
     >>> strata([np.array([0, 0, 1, 1], np.int32), np.array([0, 1, 0, 0], np.int32)], least=2).of.tolist()
-    [0, 0, 1, 1]
+    [1, 1, 0, 0]
     """
     n = len(columns[0])
     of = np.zeros(n, np.int64)
