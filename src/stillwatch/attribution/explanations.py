@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from stillwatch.campaigns.discover import Found, stands_out
 from stillwatch.linkage.space import Space
 from stillwatch.signals.frame import Codes, Ints
 from stillwatch.signals.traits import main_value
+from stillwatch.signals.worth import repeats
 
 Outcome = Literal["explains", "possible", "excluded", "no data"]
 _MOST = 0.75
@@ -76,7 +78,7 @@ def facts(space: Space, found: Found) -> Facts:
         reseller=_dominant(frame.attribute["reseller_id"], members, of_all=True),
         verified=_named(space, frame.attribute["verification"], members, "account.verification", ("organisation",)),
         referral=_dominant(frame.attribute["referral"], members, of_all=True),
-        novelty=float(np.nanmean(space.worth.exchange[rows, 0])) if len(rows) else float("nan"),
+        novelty=_mean(space.worth.exchange[rows, 0]),
         cells=_effective(cell),
         same_hour=float(np.bincount(hour, minlength=24).max() / max(1, len(hour))),
         span_days=float(np.ptp(frame.ts[rows]) / _DAY_US) if len(rows) else 0.0,
@@ -85,6 +87,12 @@ def facts(space: Space, found: Found) -> Facts:
         outside_holders=_outside_holders(space, members),
         before_share=_before(space, found),
     )
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float:
+    """Return the mean of what is known, NaN when nothing is."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _dominant(code: Codes, members: Ints, *, of_all: bool = False) -> float:
@@ -112,6 +120,13 @@ def _named(space: Space, code: Codes, members: Ints, column: str, wanted: tuple[
     numbers = [i for i, name in enumerate(names) if name in wanted]
     known = code[members] >= 0
     return float(np.isin(code[members], numbers)[known].mean()) if known.sum() >= 0.1 * len(members) else float("nan")
+
+
+def _once(space: Space, rows: Ints) -> float:
+    """Return the mean of 1 / (times the whole prompt occurs in all the data); NaN without prompts."""
+    counts = repeats(space.frame)[1][rows]
+    known = counts[np.isfinite(counts)]
+    return float((1.0 / known).mean()) if len(known) else float("nan")
 
 
 def _effective(cell: Codes) -> float:
@@ -197,6 +212,10 @@ def _evaluation(f: Facts, found: Found) -> Explanation:
     name = "evaluation harness"
     if not np.isfinite(f.novelty):
         return Explanation(name, "no data", "no prompts or sketches to see repeated items in")
+    owned = [v for v in ("NET", "ID", "LIFE") if stands_out(found.views[v])]
+    if len(owned) >= 2:
+        reason = f"{f.novelty:.0%} of prompts are new, and unrelated labs would not share {' and '.join(owned)}"
+        return Explanation(name, "excluded", reason)
     if f.novelty < 0.5:
         return Explanation(name, "explains", f"items repeat: only {f.novelty:.0%} of prompts are new, as public benchmarks do")
     if f.novelty < 0.7:
