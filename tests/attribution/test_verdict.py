@@ -1,0 +1,86 @@
+"""The ladder from a group to a verdict: coordination and worth and no better explanation, else a person or nobody."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stillwatch.attribution import verdict
+from stillwatch.attribution.explanations import Explanation
+from stillwatch.attribution.verdict import LEAST_ACCUSED, Judged, judge
+
+
+@pytest.fixture
+def ladder(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that judges a group with these properties and outcomes of the innocent tests."""
+
+    def judged(outcomes: dict[str, str] | None = None, **properties: Any) -> Judged:
+        tried = [Explanation(name, outcome, f"because {name}") for name, outcome in (outcomes or {}).items()]  # type: ignore[arg-type]
+        monkeypatch.setattr(verdict, "explanations", lambda space, found: tried)
+        found = {"coordinated": 3, "worth": 0.9, "floor": 0.6, "members": np.arange(40), **properties}
+        space: Any = None
+        return judge(space, SimpleNamespace(**found))  # type: ignore[arg-type]
+
+    return judged
+
+
+def test_coordinated_worth_and_unexplained_is_a_campaign(ladder: Any) -> None:
+    """Only all three together accuse."""
+    judged = ladder({"nightly or scheduled job": "excluded", "evaluation harness": "no data"})
+    assert judged.verdict == "campaign"
+    assert len(judged.explanations) == 2
+
+
+@pytest.mark.parametrize("views", [0, 1])
+def test_fewer_than_two_views_of_who_clear(ladder: Any, views: int) -> None:
+    """Nobody is convicted by one kind of evidence, whatever the worth."""
+    judged = ladder(coordinated=views, worth=1.0)
+    assert (judged.verdict, judged.decided_by) == ("cleared", "coordination")
+
+
+def test_little_worth_clears(ladder: Any) -> None:
+    """A coordinated fleet that asks nothing a trainer wants is no campaign."""
+    judged = ladder(worth=0.59)
+    assert (judged.verdict, judged.decided_by) == ("cleared", "worth")
+
+
+def test_an_explanation_that_explains_clears_and_is_named(ladder: Any) -> None:
+    """The reason of the explanation is the reason of the verdict, whatever else is possible."""
+    judged = ladder({"one customer's own fleet": "possible", "hackathon or event": "explains"})
+    assert (judged.verdict, judged.decided_by) == ("cleared", "hackathon or event")
+    assert judged.reason == "because hackathon or event"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "one customer's own fleet",
+        "office, campus or class",
+        "evaluation harness",
+        "permitted synthetic-data, evaluation or distillation work",
+    ],
+)
+def test_a_possible_innocent_reading_needs_a_person(ladder: Any, name: str) -> None:
+    """What the data cannot tell apart is never an accusation."""
+    judged = ladder({name: "possible"})
+    assert (judged.verdict, judged.decided_by) == ("needs_person", name)
+
+
+def test_stolen_keys_do_not_clear_the_campaign(ladder: Any) -> None:
+    """The owner of a stolen key is a victim of the campaign, which goes on being one."""
+    assert ladder({"stolen keys": "possible"}).verdict == "campaign"
+
+
+def test_a_small_group_needs_a_person(ladder: Any) -> None:
+    """Below ten accounts no machine decides; at ten it may (the twin)."""
+    assert ladder(members=np.arange(LEAST_ACCUSED - 1)).verdict == "needs_person"
+    assert ladder(members=np.arange(LEAST_ACCUSED)).verdict == "campaign"
+
+
+def test_every_verdict_gives_a_reason(ladder: Any) -> None:
+    """Whatever the outcome, a sentence says why."""
+    for judged in (ladder(), ladder(coordinated=0), ladder(worth=0.1), ladder(members=np.arange(5))):
+        assert len(judged.reason) > 10
