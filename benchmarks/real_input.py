@@ -55,19 +55,33 @@ class World:
             for name in ("distill", "user", "eval")
         }
         self.rhythms = _rhythms(data / "trace_client_windows.parquet")
-        self.lengths = pq.read_table(data / "trace_requests.parquet", columns=["input_tokens", "output_tokens"]).to_pandas()
+        self.lengths = pq.read_table(
+            data / "trace_requests.parquet", columns=["input_tokens", "output_tokens"]
+        ).to_pandas()
         self.people: list[Person] = []
-        self.isps = [self._isp(kind) for kind in ("residential",) * 60 + ("mobile",) * 15 + ("hosting",) * 25 + ("business",) * 20]
+        self.isps = [
+            self._isp(kind)
+            for kind in ("residential",) * 60 + ("mobile",) * 15 + ("hosting",) * 25 + ("business",) * 20
+        ]
         self.clients = [self._client() for _ in range(60)]
         self.client_odds = _zipf(60, 1.1)
 
     def _isp(self, kind: str) -> tuple[int, str, str, list[str]]:
         country = str(self.rng.choice(["US", "DE", "IN", "BR", "JP", "GB", "FR", "SG", "RU", "CN"]))
-        prefixes = [f"10.{self.rng.integers(256)}.{self.rng.integers(256)}" for _ in range(int(self.rng.integers(20, 400)))]
+        prefixes = [
+            f"10.{self.rng.integers(256)}.{self.rng.integers(256)}" for _ in range(int(self.rng.integers(20, 400)))
+        ]
         return int(self.rng.integers(1_000, 400_000)), kind, country, prefixes
 
     def _client(self) -> tuple[str, str, str]:
-        agents = ("openai-python/1.{}", "anthropic-sdk/0.{}", "Mozilla/5.0 rv:{}", "axios/1.{}", "okhttp/4.{}", "Go-http-client/{}")
+        agents = (
+            "openai-python/1.{}",
+            "anthropic-sdk/0.{}",
+            "Mozilla/5.0 rv:{}",
+            "axios/1.{}",
+            "okhttp/4.{}",
+            "Go-http-client/{}",
+        )
         agent = str(self.rng.choice(agents)).format(self.rng.integers(90))
         return agent, f"t13d{self.rng.integers(1000, 9999)}h2_{self.rng.bytes(6).hex()}", self.rng.bytes(4).hex()
 
@@ -76,14 +90,30 @@ class World:
         fit = [isp for isp in self.isps if isp[1] in kinds]
         return fit[int(self.rng.integers(len(fit)))]
 
-    def person(self, population: str, campaign: str | None = None, kinds: tuple[str, ...] = ("residential", "mobile"), **account: Any) -> Person:
+    def person(
+        self,
+        population: str,
+        campaign: str | None = None,
+        kinds: tuple[str, ...] = ("residential", "mobile"),
+        **account: Any,
+    ) -> Person:
         """Make an account with its own payment, device, addresses and client unless told otherwise."""
         asn, kind, country, prefixes = self.isp(*kinds)
-        pool = [f"{prefixes[int(self.rng.integers(len(prefixes)))]}.{self.rng.integers(1, 255)}" for _ in range(int(self.rng.integers(1, 6)))]
-        domain = str(self.rng.choice(["mail.example", "post.example", "inbox.test", f"corp{self.rng.integers(4000)}.example"], p=[0.45, 0.2, 0.15, 0.2]))
+        pool = [
+            f"{prefixes[int(self.rng.integers(len(prefixes)))]}.{self.rng.integers(1, 255)}"
+            for _ in range(int(self.rng.integers(1, 6)))
+        ]
+        domain = str(
+            self.rng.choice(
+                ["mail.example", "post.example", "inbox.test", f"corp{self.rng.integers(4000)}.example"],
+                p=[0.45, 0.2, 0.15, 0.2],
+            )
+        )
         made = {
             "account_id": self.rng.bytes(8).hex(),
-            "created_at": int(START - self.rng.gamma(1.2, 120) * 86_400) if self.rng.random() < 0.85 else int(START + self.rng.random() * SPAN * 0.9),
+            "created_at": int(START - self.rng.gamma(1.2, 120) * 86_400)
+            if self.rng.random() < 0.85
+            else int(START + self.rng.random() * SPAN * 0.9),
             "plan": str(self.rng.choice(["free", "pro", "team"], p=[0.5, 0.35, 0.15])),
             "programme": "none",
             "verification": str(self.rng.choice(["email", "phone"])),
@@ -114,7 +144,9 @@ class World:
         i = int(self.rng.integers(len(texts)))
         return texts[i], systems[i], source
 
-    def ask(self, one: Person, at: float, text: str, *, system: str | None = None, own: bool = True, **extra: Any) -> None:
+    def ask(
+        self, one: Person, at: float, text: str, *, system: str | None = None, own: bool = True, **extra: Any
+    ) -> None:
         """Add an exchange; ``own`` false marks it as the campaign's."""
         if START + at < one.account["created_at"]:
             return
@@ -164,7 +196,14 @@ def _rhythms(path: Path) -> list[np.ndarray]:
     return found
 
 
-USER_SOURCES = ("awesome_prompts", "awesome_prompts_zh", "banking77", "instructionwild", "restaurant8k", "wildchat_hard_ru")
+USER_SOURCES = (
+    "awesome_prompts",
+    "awesome_prompts_zh",
+    "banking77",
+    "instructionwild",
+    "restaurant8k",
+    "wildchat_hard_ru",
+)
 EVAL_SOURCES = ("gsm8k", "mmlu", "humaneval", "hotpotqa", "alpaca_eval", "biggen_bench", "mt_judge")
 
 
@@ -210,10 +249,16 @@ def office(world: World, size: int) -> None:
     """Colleagues behind one address with one payment; their work differs."""
     rng = world.rng
     asn, kind, country, prefixes = world.isp("business")
-    address, payment, day = f"{prefixes[0]}.{rng.integers(1, 255)}", rng.bytes(6).hex(), START - int(rng.integers(5, 300)) * 86_400
+    address, payment, day = (
+        f"{prefixes[0]}.{rng.integers(1, 255)}",
+        rng.bytes(6).hex(),
+        START - int(rng.integers(5, 300)) * 86_400,
+    )
     domain = f"firm{rng.integers(10_000)}.example"
     for _ in range(size):
-        one = world.person("office", payment=payment, email_domain=domain, created_at=day + int(rng.integers(20 * 86_400)), plan="team")
+        one = world.person(
+            "office", payment=payment, email_domain=domain, created_at=day + int(rng.integers(20 * 86_400)), plan="team"
+        )
         one.ip_pool, one.network = [address], (asn, kind, country)
         chat(world, one)
 
@@ -225,7 +270,13 @@ def school(world: World, size: int) -> None:
     domain, week = f"uni{rng.integers(1000)}.example", START + int(rng.integers(-20, 3)) * 86_400
     homework = [world.draw("eval", "gsm8k", "mmlu")[0] for _ in range(15)]
     for _ in range(size):
-        one = world.person("class", email_domain=domain, programme="education", payment=None, created_at=week + int(rng.integers(5 * 86_400)))
+        one = world.person(
+            "class",
+            email_domain=domain,
+            programme="education",
+            payment=None,
+            created_at=week + int(rng.integers(5 * 86_400)),
+        )
         one.ip_pool, one.network = [f"{prefixes[1]}.{i}" for i in rng.integers(1, 255, 3)], (asn, "education", country)
         for task in homework:
             if rng.random() < 0.7:
@@ -246,7 +297,13 @@ def evaluations(world: World, size: int) -> None:
         begin = LAUNCH - START + rng.exponential(20_000) if rng.random() < 0.7 else rng.random() * SPAN * 0.8
         for i in range(count):
             item = (first + i) % len(texts)
-            world.ask(one, float(begin + i * 8), texts[item], system=systems[item], model=MODELS[2] if begin > LAUNCH - START else MODELS[0])
+            world.ask(
+                one,
+                float(begin + i * 8),
+                texts[item],
+                system=systems[item],
+                model=MODELS[2] if begin > LAUNCH - START else MODELS[0],
+            )
 
 
 def reseller(world: World, size: int) -> None:
@@ -256,7 +313,11 @@ def reseller(world: World, size: int) -> None:
     name, invoice, client = f"reseller-{rng.bytes(3).hex()}", rng.bytes(6).hex(), world._client()
     for _ in range(size):
         one = world.person("reseller", reseller_id=name, payment=invoice, payment_kind="invoice", email_domain=None)
-        one.ip_pool, one.network, one.client = [f"{prefixes[0]}.{i}" for i in range(1, 9)], (asn, "hosting", country), client
+        one.ip_pool, one.network, one.client = (
+            [f"{prefixes[0]}.{i}" for i in range(1, 9)],
+            (asn, "hosting", country),
+            client,
+        )
         chat(world, one, 20)
 
 
@@ -278,7 +339,18 @@ class Plan:
 
 PLANS = (
     Plan("reasoning-and-grading", 40, 60, ("metamath", "prometheus"), 10, 4, 0.2, 3, 0.0, True),
-    Plan("instructions", 200, 25, ("alpaca_52k", "gpteacher", "codealpaca", "gpt4llm_rendered", "chatdoctor"), 60, 30, 0.5, 10, 0.15, False),
+    Plan(
+        "instructions",
+        200,
+        25,
+        ("alpaca_52k", "gpteacher", "codealpaca", "gpt4llm_rendered", "chatdoctor"),
+        60,
+        30,
+        0.5,
+        10,
+        0.15,
+        False,
+    ),
     Plan("agents-and-tools", 150, 60, ("fireact", "glaive_toolcall", "selfinstruct_meta"), 30, 12, 0.3, 6, 0.4, False),
 )
 
@@ -294,8 +366,13 @@ def campaign(world: World, plan: Plan) -> None:
     used: dict[str, list[int]] = {s: list(rng.permutation(len(world.texts["distill"][s][0]))) for s in plan.sources}
     client = world._client()
     for _ in range(plan.accounts):
-        one = world.person(plan.name, plan.name, payment=cards[int(rng.integers(plan.cards))], payment_kind="virtual_card",
-                           created_at=int(bursts[int(rng.integers(plan.bursts))] + rng.normal(0, 5_000)))
+        one = world.person(
+            plan.name,
+            plan.name,
+            payment=cards[int(rng.integers(plan.cards))],
+            payment_kind="virtual_card",
+            created_at=int(bursts[int(rng.integers(plan.bursts))] + rng.normal(0, 5_000)),
+        )
         if rng.random() > plan.residential:
             one.ip_pool = [f"{prefixes[int(rng.integers(plan.prefixes))]}.{rng.integers(1, 255)}" for _ in range(2)]
             one.network = (asn, kind, country)
@@ -351,7 +428,10 @@ def otel(one: Person, row: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
     if row["session"]:
         values["gen_ai.conversation.id"] = row["session"]
-    attributes = [{"key": k, "value": {"intValue": str(v)} if isinstance(v, int) else {"stringValue": v}} for k, v in values.items()]
+    attributes = [
+        {"key": k, "value": {"intValue": str(v)} if isinstance(v, int) else {"stringValue": v}}
+        for k, v in values.items()
+    ]
     nano = int(row["ts"] * 1e6) * 1000
     span = {
         "traceId": row["id"].ljust(32, "0")[:32], "spanId": row["id"][:16], "name": "chat", "kind": 3,
@@ -364,7 +444,9 @@ def write(world: World, folder: Path, form: str) -> None:
     """Write raw logs by day, accounts, launches and, apart from them, the truth."""
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     turn = {"litellm": litellm, "otel": otel}[form]
-    rows = sorted(((row["ts"], row["id"], one, row) for one in world.people for row in one.exchanges), key=lambda r: r[:2])
+    rows = sorted(
+        ((row["ts"], row["id"], one, row) for one in world.people for row in one.exchanges), key=lambda r: r[:2]
+    )
     files = {day: (folder / "logs" / f"day{day:02d}.jsonl").open("w", encoding="utf-8") for day in range(DAYS + 2)}
     for ts, _, one, row in rows:
         files[min(DAYS + 1, int((ts - START) // 86_400))].write(json.dumps(turn(one, row), ensure_ascii=False) + "\n")
@@ -411,7 +493,17 @@ def main() -> None:
     (given.out / "key").write_text("a key for this benchmark only\n")
     flags = ["--content-free"] if given.content_free else []
     files = ["--accounts", str(raw / "accounts.ndjson"), "--launches", str(raw / "launches.ndjson")]
-    run("ingest", str(raw / "logs"), "--into", str(dataset), *files, "--key-file", str(given.out / "key"), "--quiet", *flags)
+    run(
+        "ingest",
+        str(raw / "logs"),
+        "--into",
+        str(dataset),
+        *files,
+        "--key-file",
+        str(given.out / "key"),
+        "--quiet",
+        *flags,
+    )
     run("scan", str(dataset), "--out", str(out), "--quiet")
     truth = json.loads((raw / "truth.json").read_text())
     accounts = {a: (p, c) for a, (p, c) in truth["accounts"].items()}

@@ -40,7 +40,10 @@ def score(out: Path, truth: Truth) -> dict[str, Any]:
     precision = len(accused & guilty) / len(accused) if accused else 1.0
     recall = len(accused & guilty) / len(guilty) if guilty else 1.0
     return {
-        "campaigns": {name: _campaign(name, accounts, exchanges, members, taken) for name in sorted({c for _, c in accounts.values() if c})},
+        "campaigns": {
+            name: _campaign(name, accounts, exchanges, members, taken)
+            for name in sorted({c for _, c in accounts.values() if c})
+        },
         "reported": len(members),
         "false_campaigns": sum(1 for m in members.values() if len(m & guilty) * 2 < len(m)),
         "needs_person": sum(1 for v in verdicts.values() if v == "needs_person"),

@@ -1,7 +1,7 @@
 """Simulate worlds, scan them and score the scans: the figures that docs quote.
 
-    python -m benchmarks.worlds --world small --seeds 101 102 103 104 105 --out DIR
-    python -m benchmarks.worlds --world small-null --seeds 201 202 203 --out DIR
+python -m benchmarks.worlds --world small --seeds 101 102 103 104 105 --out DIR
+python -m benchmarks.worlds --world small-null --seeds 201 202 203 --out DIR
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from stillwatch.simulate import load_world, simulate
 from stillwatch.tables import Dataset
 
 
-def measure(world: str, seed: int, folder: Path, settings: list[str]) -> dict[str, Any]:
+def measure(world: str, seed: int, folder: Path, settings: list[str], scale: float = 1.0) -> dict[str, Any]:
     """Simulate, scan and score one world."""
     data, out = folder / "world", folder / "scan"
     shutil.rmtree(folder, ignore_errors=True)
-    simulate(load_world(world, settings=settings), data, seed=seed)
+    simulate(load_world(world, scale=scale, settings=settings), data, seed=seed)
     scan(Dataset.open(data), out)
     result = {"world": world, "seed": seed, **score(out, labelled(data))}
     shutil.rmtree(data)
@@ -38,10 +38,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--set", dest="settings", action="append", default=[])
+    parser.add_argument("--scale", type=float, default=1.0)
     given = parser.parse_args()
     results = []
     for seed in given.seeds:
-        result = measure(given.world, seed, given.out / f"{given.world}-{seed}", given.settings)
+        result = measure(given.world, seed, given.out / f"{given.world}-{seed}", given.settings, given.scale)
         results.append(result)
         print(json.dumps(result), flush=True)
     stamp = {"date": datetime.now(UTC).date().isoformat(), "machine": platform.processor() or platform.machine()}

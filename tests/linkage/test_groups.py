@@ -66,26 +66,26 @@ def test_a_planted_group_is_significant_and_random_groups_are_not(
     truth = Candidate("B", "planted", planted["reasoning"], worth=0.9)
     crowd = planted["ordinary"]
     noise = [Candidate("B", "random", np.sort(rng.choice(crowd, 30, replace=False)), worth=0.9) for _ in range(20)]
-    first, *others = groups.tested(tiny_space, [truth, *noise])
+    first, *others = groups.examine(tiny_space, [truth, *noise])
     assert first.q_value <= 0.1
     assert sum(group.q_value <= 0.1 for group in others) <= 1
 
 
 def test_a_popular_framework_is_not_coordinated(tiny_space: Space, planted: dict[str, np.ndarray]) -> None:
     """Unrelated accounts that share only a construction do not pass the tests of WHO."""
-    (group,) = groups.tested(tiny_space, [Candidate("B", "framework", planted["framework"], worth=0.9)])
+    (group,) = groups.examine(tiny_space, [Candidate("B", "framework", planted["framework"], worth=0.9)])
     assert group.q_value > 0.05
 
 
 def test_groups_of_little_worth_are_not_tested(tiny_space: Space, planted: dict[str, np.ndarray]) -> None:
     """No trainer wants them, so they cost the others no power."""
-    assert groups.tested(tiny_space, [Candidate("B", "cheap", planted["reasoning"], worth=0.2)]) == []
+    assert groups.examine(tiny_space, [Candidate("B", "cheap", planted["reasoning"], worth=0.2)]) == []
 
 
 def test_the_same_seed_gives_the_same_p_values(tiny_space: Space, planted: dict[str, np.ndarray]) -> None:
     """Threads do not change the draws: each candidate has a stream of its own."""
     some = [Candidate("B", name, planted[name], worth=0.9) for name in ("reasoning", "class", "office", "support")]
-    one, two = groups.tested(tiny_space, some, seed=7), groups.tested(tiny_space, some, seed=7)
+    one, two = groups.examine(tiny_space, some, seed=7), groups.examine(tiny_space, some, seed=7)
     assert [g.p_value for g in one] == [g.p_value for g in two]
 
 

@@ -205,7 +205,9 @@ def _reseller(f: Facts, found: Found) -> Explanation:
     alike = stands_out(found.views["STACK"]) or stands_out(found.views["TASK"])
     if not alike:
         return Explanation(name, "explains", "one reseller, and its customers' work has nothing in common")
-    return Explanation(name, "excluded", "one reseller, but unrelated customers would not ask for the same work together")
+    return Explanation(
+        name, "excluded", "one reseller, but unrelated customers would not ask for the same work together"
+    )
 
 
 def _evaluation(f: Facts, found: Found) -> Explanation:
@@ -217,7 +219,9 @@ def _evaluation(f: Facts, found: Found) -> Explanation:
         reason = f"{f.novelty:.0%} of prompts are new, and unrelated labs would not share {' and '.join(owned)}"
         return Explanation(name, "excluded", reason)
     if f.novelty < 0.5:
-        return Explanation(name, "explains", f"items repeat: only {f.novelty:.0%} of prompts are new, as public benchmarks do")
+        return Explanation(
+            name, "explains", f"items repeat: only {f.novelty:.0%} of prompts are new, as public benchmarks do"
+        )
     if f.novelty < 0.7:
         return Explanation(name, "possible", f"many items repeat: {f.novelty:.0%} of prompts are new")
     return Explanation(name, "excluded", f"{f.novelty:.0%} of prompts occur once; a benchmark repeats")
@@ -227,7 +231,9 @@ def _nightly(f: Facts, found: Found) -> Explanation:
     name = "nightly or scheduled job"
     if f.same_hour >= 0.6 and f.cells <= 3:
         return Explanation(name, "explains", f"{f.same_hour:.0%} of exchanges in one hour of the day, one task")
-    return Explanation(name, "excluded", f"the busiest hour of the day has {f.same_hour:.0%}; {f.cells:.0f} kinds of task")
+    return Explanation(
+        name, "excluded", f"the busiest hour of the day has {f.same_hour:.0%}; {f.cells:.0f} kinds of task"
+    )
 
 
 def _hackathon(f: Facts, found: Found) -> Explanation:
@@ -240,7 +246,9 @@ def _hackathon(f: Facts, found: Found) -> Explanation:
 def _permitted(f: Facts, found: Found) -> Explanation:
     name = "permitted synthetic-data, evaluation or distillation work"
     if f.verified >= _MOST:
-        return Explanation(name, "possible", f"{f.verified:.0%} of members are verified organisations; look for a contract")
+        return Explanation(
+            name, "possible", f"{f.verified:.0%} of members are verified organisations; look for a contract"
+        )
     if not np.isfinite(f.verified):
         return Explanation(name, "no data", "verification status is not in the data; check the contracts")
     return Explanation(name, "excluded", f"{f.verified:.0%} of members are verified organisations")
@@ -250,7 +258,9 @@ def _stolen(f: Facts, found: Found) -> Explanation:
     name = "stolen keys"
     if f.before_share >= 0.5:
         return Explanation(
-            name, "possible", f"{f.before_share:.0%} of members had their own traffic first: their owners may be victims"
+            name,
+            "possible",
+            f"{f.before_share:.0%} of members had their own traffic first: their owners may be victims",
         )
     return Explanation(name, "excluded", f"{f.before_share:.0%} of members had earlier traffic of their own")
 

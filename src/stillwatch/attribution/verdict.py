@@ -27,6 +27,15 @@ class Judged:
     explanations: list[Explanation]
 
 
+def worth_bar(found: Found) -> float:
+    """Return the worth a group must reach: the floor of benign groups, or half-way to the middle account.
+
+    The lower bar holds when three or four of the WHO views stand out: the stronger the coordination, the less the worth
+    has to say.
+    """
+    return found.floor if found.coordinated < 3 else (found.floor + 0.5) / 2
+
+
 def judge(space: Space, found: Found) -> Judged:
     """Weigh a coordinated group.
 
@@ -38,8 +47,10 @@ def judge(space: Space, found: Found) -> Judged:
     if found.coordinated < 2:
         reason = f"{found.coordinated} of the four independent views of who is asking stand out; two are needed"
         return Judged(found, "cleared", reason, "coordination", tried)
-    if found.worth < found.floor:
-        reason = f"worth to a trainer {found.worth:.2f}, below the {found.floor:.2f} that benign groups here reach"
+    if found.worth < worth_bar(found):
+        reason = (
+            f"worth to a trainer {found.worth:.2f}, below the bar of {worth_bar(found):.2f} that benign groups here set"
+        )
         return Judged(found, "cleared", reason, "worth", tried)
     for explanation in tried:
         if explanation.outcome == "explains":

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from stillwatch.campaigns.profile import WHAT_BLOCKS, Profile, fit_profile
 from stillwatch.campaigns.split import Split, split_exchanges
-from stillwatch.linkage.groups import LEAST_EFFECT, LEAST_MEMBERS, Candidate, Group, ViewResult, tested, view_result
+from stillwatch.linkage.groups import LEAST_EFFECT, LEAST_MEMBERS, Candidate, Group, ViewResult, examine, view_result
 from stillwatch.linkage.space import WHO, Space
 from stillwatch.signals.frame import Ints
 from stillwatch.signals.worth import group_worth
@@ -82,14 +82,16 @@ def discover(
     floor = 0.6
     for attempt in range(_PASSES):
         remaining = [c for c in proposed if barred[c.members].mean() < 0.5]
-        groups = tested(replace(space, barred=barred), remaining, seed=seed, progress=progress)
+        groups = examine(replace(space, barred=barred), remaining, seed=seed, progress=progress)
         floor = worth_floor(space, proposed, groups, q) if attempt == 0 else floor
         fresh = _expanded(space, groups, taken, q, progress)
         taken = _merged(space, [*taken, *fresh])
         mask = barred.copy()
         for _, profile in fresh:
             members = profile.members(MEMBER_BAR)
-            if float(np.nanmean(space.worth.account[members])) >= floor:
+            known = space.worth.account[members]
+            known = known[np.isfinite(known)]
+            if len(known) and float(known.mean()) >= floor:
                 mask[members] = True
         if (mask == barred).all():
             break
@@ -141,10 +143,11 @@ def _merged(space: Space, taken: list[tuple[Group, Profile]]) -> list[tuple[Grou
 
 
 def _fits(profile: Profile, other: Profile) -> bool:
-    """Say whether the typical member of ``other`` is likely under a profile by WHAT, and not unlikely by rhythm."""
+    """Say whether the typical member of ``other`` is likely by a profile's construction and work, and not unlikely by rhythm."""
     members = other.members(MEMBER_BAR)
+    built = np.median(profile.terms["STACK"][members])
     what = np.median(profile.total(WHAT_BLOCKS)[members])
-    return bool(what >= 4.0 and np.mean(profile.terms["TIME"][members]) > 0.0)
+    return bool(built >= 3.0 and what >= 4.0 and np.mean(profile.terms["TIME"][members]) > 0.0)
 
 
 def _compete(taken: list[tuple[Group, Profile]]) -> list[tuple[Group, Profile]]:

@@ -43,11 +43,11 @@ def harvest(frame: Frame, found: Found) -> Harvest:
     named = {capability_name(i): round(float(s), 4) for i, s in enumerate(shares) if s >= 0.02 and i > 0}
     return Harvest(
         accounts=len(found.members),
-        accounts_interval=interval(found.probability, np.ones(len(found.members))),
+        accounts_interval=interval(found.profile.probability, np.ones(frame.n_accounts), len(found.members)),
         exchanges=len(rows),
-        exchanges_interval=interval(split.probability, ones),
+        exchanges_interval=interval(split.probability, ones, len(rows)),
         tokens=int(tokens[rows].sum()),
-        tokens_interval=interval(split.probability, tokens[split.rows]),
+        tokens_interval=interval(split.probability, tokens[split.rows], int(tokens[rows].sum())),
         first_seen=int(frame.ts[rows].min()) if len(rows) else 0,
         last_seen=int(frame.ts[rows].max()) if len(rows) else 0,
         capability_shares=dict(sorted(named.items(), key=lambda item: (-item[1], item[0]))),
@@ -56,15 +56,18 @@ def harvest(frame: Frame, found: Found) -> Harvest:
     )
 
 
-def interval(probability: Floats, size: Floats) -> tuple[int, int]:
+def interval(probability: Floats, size: Floats, count: int) -> tuple[int, int]:
     """Return a 95 % interval of Σ size over independent memberships (normal approximation of the Poisson binomial).
 
-    >>> interval(np.array([1.0, 1.0]), np.array([3.0, 4.0]))
+    It is widened to hold ``count``, the number that is reported at probability ≥ 0.5.
+
+    >>> interval(np.array([1.0, 1.0]), np.array([3.0, 4.0]), 7)
     (7, 7)
     """
     mean = float((probability * size).sum())
     spread = Z95 * float(np.sqrt((probability * (1 - probability) * size**2).sum()))
-    return max(0, int(np.floor(mean - spread + 1e-6))), int(np.ceil(mean + spread - 1e-6))
+    low, high = int(np.floor(mean - spread + 1e-6)), int(np.ceil(mean + spread - 1e-6))
+    return max(0, min(low, count)), max(high, count)
 
 
 def _counted(frame: Frame, column: str, codes: Codes) -> dict[str, int]:

@@ -60,7 +60,9 @@ def fit_profile(space: Space, seed: Ints, *, rounds: int = 15) -> Profile:
         fresh = _grown(profile.probability, weight)
         members = profile.members()
         evidence = float(profile.total(WHO_BLOCKS)[members].sum())
-        best, best_evidence, since = (profile, evidence, 0) if evidence > best_evidence else (best, best_evidence, since + 1)
+        best, best_evidence, since = (
+            (profile, evidence, 0) if evidence > best_evidence else (best, best_evidence, since + 1)
+        )
         if since >= 3 or len(members) < 3 or np.abs(fresh - weight).sum() < 0.002 * weight.sum():
             break
         weight = fresh

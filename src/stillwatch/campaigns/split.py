@@ -107,9 +107,7 @@ def _constructed(space: Space, members: Ints) -> npt.NDArray[np.int64]:
     telling = telling[np.argsort(-lift[telling], kind="stable")][:_MOST_BUNDLES]
     wanted = np.zeros(held.n_values + 1, bool)
     wanted[telling] = True
-    hits = np.bincount(
-        space.element_rows[wanted[space.element_bundle]], minlength=space.frame.n_exchanges
-    )
+    hits = np.bincount(space.element_rows[wanted[space.element_bundle]], minlength=space.frame.n_exchanges)
     return np.digitize(hits, [1, 3, 8]).astype(np.int64)
 
 

@@ -75,7 +75,9 @@ class ScanSettings:
     previous: Path | None = None
 
 
-def scan(dataset: Dataset, out: Path, settings: ScanSettings | None = None, *, progress: Progress = silent) -> ScanOutput:
+def scan(
+    dataset: Dataset, out: Path, settings: ScanSettings | None = None, *, progress: Progress = silent
+) -> ScanOutput:
     """Find campaigns in a dataset and write the out folder; return it opened.
 
     An earlier scan in ``out`` (or ``settings.previous``) lends its campaign ids. The files are replaced at the
@@ -125,7 +127,9 @@ def _write(
     fresh.mkdir(parents=True)
     reported = [j for j in judged if j.verdict != "cleared"]
     recorded = _recorded(reported, space, earlier) if space else []
-    cleared = [cleared_record(j, space, i + 1) for i, j in enumerate(j for j in judged if j.verdict == "cleared") if space]
+    cleared = [
+        cleared_record(j, space, i + 1) for i, j in enumerate(j for j in judged if j.verdict == "cleared") if space
+    ]
     _tables(fresh, dataset, recorded, space)
     _json(fresh / "campaigns.json", [campaign_record(r, space) for r in recorded if space])
     _json(fresh / "considered.json", cleared)
@@ -150,7 +154,9 @@ def _recorded(reported: list[Judged], space: Space, earlier: list[Trace]) -> lis
 def _templates(judged: Judged, space: Space) -> frozenset[int]:
     """Return the template ids that at least two of the campaign's accounts use."""
     return frozenset(
-        row["template_id"] for row in template_rows(_unnamed(judged, space), space, lambda _: {}) if row["accounts"] >= 2
+        row["template_id"]
+        for row in template_rows(_unnamed(judged, space), space, lambda _: {})
+        if row["accounts"] >= 2
     )
 
 
@@ -188,7 +194,9 @@ def _tables(folder: Path, dataset: Dataset, recorded: list[Recorded], space: Spa
         rows["templates"] += template_rows(one, space, heads)
         exchanges.append(exchange_table(one, space))
     for name, mine in rows.items():
-        pq.write_table(pa.Table.from_pylist(mine, schema=pa.schema(list(TABLES[name].items()))), folder / f"{name}.parquet")
+        pq.write_table(
+            pa.Table.from_pylist(mine, schema=pa.schema(list(TABLES[name].items()))), folder / f"{name}.parquet"
+        )
     schema = pa.schema(list(TABLES["campaign_exchanges"].items()))
     taken = pa.concat_tables([t.cast(schema) for t in exchanges]) if exchanges else schema.empty_table()
     pq.write_table(taken, folder / "campaign_exchanges.parquet")

@@ -19,7 +19,9 @@ from stillwatch.tables import Dataset
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the world, the scan and report.html.")] = Path("demo"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the world, the scan and report.html.")] = Path(
+        "demo"
+    ),
     world: Annotated[str, typer.Option(help="Simulated world (see `stillwatch simulate --list`).")] = "small",
     seed: Annotated[int, typer.Option(help="Seed of the world.")] = 2026,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no tables.")] = False,

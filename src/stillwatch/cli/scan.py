@@ -18,7 +18,9 @@ def scan(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for campaigns.json, tables and report.html.")],
     q: Annotated[float, typer.Option(help="Bound on the expected share of false groups.")] = 0.1,
     seed: Annotated[int, typer.Option(help="Seed of the draws; same input, same seed: same bytes.")] = 0,
-    previous: Annotated[Path | None, typer.Option(help="Earlier scan whose campaign ids go on (default: --out).")] = None,
+    previous: Annotated[
+        Path | None, typer.Option(help="Earlier scan whose campaign ids go on (default: --out).")
+    ] = None,
     report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
     show_text: Annotated[bool, typer.Option(help="Show customers' prompt text in the report.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print campaigns.json instead of tables.")] = False,

@@ -65,7 +65,9 @@ def _held(traits: Incidence, of: Codes, size: Ints) -> Incidence:
     pairs = incidence(traits.account, of[traits.value].astype(np.int64), n_accounts)
     keys = traits.account.astype(np.int64) * max(1, pairs.n_values) + of[traits.value]
     most = np.zeros(len(pairs.account), np.int64)
-    np.maximum.at(most, np.searchsorted(pairs.account.astype(np.int64) * max(1, pairs.n_values) + pairs.value, keys), traits.count)
+    np.maximum.at(
+        most, np.searchsorted(pairs.account.astype(np.int64) * max(1, pairs.n_values) + pairs.value, keys), traits.count
+    )
     enough = pairs.count * 3 >= size[pairs.value]
     used = Incidence(pairs.account, pairs.value, most, pairs.start, len(size))
     return used.keep(enough, np.ones(len(size), bool))

@@ -12,7 +12,9 @@ from stillwatch.signals.traits import Incidence
 MOST = 60
 
 
-def entities(families: list[Incidence], n_accounts: int, *, most: int = MOST, declared: Incidence | None = None) -> Codes:
+def entities(
+    families: list[Incidence], n_accounts: int, *, most: int = MOST, declared: Incidence | None = None
+) -> Codes:
     """Return a unit for each account: accounts that share a value held by at most ``most`` accounts are one unit.
 
     A value held by more is an intermediary (a reseller's invoice, a carrier's address), not a unit. ``declared``

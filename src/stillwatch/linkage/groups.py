@@ -124,7 +124,9 @@ def _by_construction(space: Space) -> list[Candidate]:
     found = []
     for number in np.flatnonzero(strong):
         members = np.sort(held.account[order[bounds[number] : bounds[number + 1]]]).astype(np.int64)
-        found.append(Candidate("B", f"shared prompt construction ({space.bundles.size[number]} hashes)", members, int(number)))
+        found.append(
+            Candidate("B", f"shared prompt construction ({space.bundles.size[number]} hashes)", members, int(number))
+        )
     return found
 
 
@@ -143,9 +145,7 @@ def _by_sharing(space: Space, seed: int) -> list[Candidate]:
     return [Candidate("A", "shared networks and identities", group.astype(np.int64)) for group in groups]
 
 
-def tested(
-    space: Space, proposed: list[Candidate], *, seed: int = 0, progress: Progress = silent
-) -> list[Group]:
+def examine(space: Space, proposed: list[Candidate], *, seed: int = 0, progress: Progress = silent) -> list[Group]:
     """Test the candidates and correct for their number (Benjamini–Hochberg at q / 2 a route).
 
     Groups whose pooled worth is below that of the middle account are not tested: no trainer wants them, and worth takes
@@ -164,9 +164,6 @@ def tested(
         q_values = np.minimum(1.0, 2 * benjamini_hochberg(np.array([p for _, _, p in mine])))
         groups += [Group(c, v, p, float(qv)) for (c, v, p), qv in zip(mine, q_values, strict=True)]
     return groups
-
-
-
 
 
 def _test(space: Space, candidate: Candidate, rng: np.random.Generator) -> tuple[dict[str, ViewResult], float]:

@@ -232,8 +232,6 @@ def partial_conjunction(p: Floats, need: int = 2) -> float:
     return float(min(1.0, (len(known) - need + 1) * known[need - 1]))
 
 
-def sample(
-    statistic: Callable[[Ints], float], drawn: list[Ints]
-) -> Floats:
+def sample(statistic: Callable[[Ints], float], drawn: list[Ints]) -> Floats:
     """Return the statistic on every draw."""
     return np.array([statistic(group) for group in drawn])

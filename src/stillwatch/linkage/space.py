@@ -97,7 +97,18 @@ def build_space(frame: Frame, *, seed: int = 0, progress: Progress = silent) -> 
     }
     note()
     return Space(
-        frame, labels, measured, content, bundles, stack, net, identity, payer, site, views, _strata(frame, region),
+        frame,
+        labels,
+        measured,
+        content,
+        bundles,
+        stack,
+        net,
+        identity,
+        payer,
+        site,
+        views,
+        _strata(frame, region),
         Owners.of(payer),
         *_elements(frame, content, bundles),
         np.zeros(frame.n_accounts, bool),

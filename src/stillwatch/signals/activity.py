@@ -14,25 +14,26 @@ LAUNCH_SHADOW_HOURS = 48
 LEAST_RESIDUAL = 0.5
 
 
-def hourly(frame: Frame, rows: npt.NDArray[np.bool_] | None = None) -> tuple[sp.csr_matrix, int]:
-    """Return exchanges by account and hour (accounts × hours, counts) and the first hour since 1970.
+def hourly(frame: Frame, rows: npt.NDArray[np.bool_] | None = None) -> tuple[sp.csr_matrix, npt.NDArray[np.int64]]:
+    """Return exchanges by account and hour (accounts × hours, counts) and the hours, counted since 1970.
 
-    Hours within 48 h after a model launch are left out: a release draws unrelated people at once.
+    The hours are those of the days on which anybody asked anything, so that one stray date decades away costs a day and
+    not decades. Hours within 48 h after a model launch are left out: a release draws unrelated people at once.
     """
     ts = frame.ts if rows is None else frame.ts[rows]
     account = frame.account if rows is None else frame.account[rows]
     if not len(frame.ts):
-        return sp.csr_matrix((frame.n_accounts, 1)), 0
-    first = int(frame.ts.min() // HOUR_US)
-    hours = int(frame.ts.max() // HOUR_US) - first + 1
-    hour = ts // HOUR_US - first
+        return sp.csr_matrix((frame.n_accounts, 1)), np.zeros(1, np.int64)
+    days = np.unique(frame.ts // (24 * HOUR_US))
+    hours = (days[:, None] * 24 + np.arange(24)).ravel()
+    hour = ts // HOUR_US
     keep = np.ones(len(ts), bool)
     for released in frame.launches.values():
-        since = hour - (released // HOUR_US - first)
+        since = hour - released // HOUR_US
         keep &= ~((since >= 0) & (since < LAUNCH_SHADOW_HOURS))
-    data = np.ones(int(keep.sum()), np.float32)
-    shape = (frame.n_accounts, hours)
-    return sp.csr_matrix((data, (account[keep], hour[keep])), shape=shape), first
+    place = np.searchsorted(hours, hour[keep])
+    data = np.ones(len(place), np.float32)
+    return sp.csr_matrix((data, (account[keep], place)), shape=(frame.n_accounts, len(hours))), hours
 
 
 def rhythm(
@@ -53,12 +54,11 @@ def rhythm(
     the vector is left short, so that two perfect clocks are not found alike by what little is left. ``region`` is the account's country code (-1 unknown); ``rows`` limits the exchanges.
     Accounts with fewer than 5 active hours are zero.
     """
-    counts, first = hourly(frame, rows)
+    counts, hours = hourly(frame, rows)
     roots = counts.sqrt().astype(np.float32)
-    hours = roots.shape[1]
-    sight = np.random.default_rng(seed).standard_normal((hours, dimensions)).astype(np.float32)
-    sight = _without_habits(sight / np.sqrt(np.float32(dimensions)), np.arange(hours) + first)
-    profile = _profiles(roots, region, (np.arange(hours) + first) % 168)
+    sight = np.random.default_rng(seed).standard_normal((len(hours), dimensions)).astype(np.float32)
+    sight = _without_habits(sight / np.sqrt(np.float32(dimensions)), hours)
+    profile = _profiles(roots, region, hours % 168)
     level = np.asarray(roots.sum(axis=1), np.float32).ravel()
     seen = np.asarray(roots @ sight) - level[:, None] * (profile @ sight)[np.clip(region + 1, 0, None)]
     norm = np.linalg.norm(seen, axis=1)

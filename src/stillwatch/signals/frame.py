@@ -125,7 +125,9 @@ def read_frame(dataset: Dataset, *, progress: Progress = silent) -> Frame:
     chunks = list(_fingerprinted(dataset, progress))
     table = pa.concat_tables(chunks) if chunks else _empty()
     accounts = dataset.accounts()
-    account_ids = pc.unique(pa.chunked_array([table["account_id"].combine_chunks(), accounts["account_id"].combine_chunks()]))
+    account_ids = pc.unique(
+        pa.chunked_array([table["account_id"].combine_chunks(), accounts["account_id"].combine_chunks()])
+    )
     account_ids = account_ids.take(pc.array_sort_indices(account_ids))
     owner = pc.index_in(table["account_id"], value_set=account_ids).to_numpy().astype(np.int32)
     ts = table["ts"].cast(pa.int64()).to_numpy()
@@ -168,7 +170,9 @@ def _fingerprinted(dataset: Dataset, progress: Progress) -> Iterator[pa.Table]:
 
 def _refingerprint(table: pa.Table) -> pa.Table:
     """Fingerprint the rows with text; keep the stored fingerprint of rows without any."""
-    has_text = pc.or_(pc.is_valid(table["prompt_text"]), pc.or_(pc.is_valid(table["system_text"]), pc.is_valid(table["tools_json"])))
+    has_text = pc.or_(
+        pc.is_valid(table["prompt_text"]), pc.or_(pc.is_valid(table["system_text"]), pc.is_valid(table["tools_json"]))
+    )
     made = fingerprint(table.drop_columns(list(FINGERPRINT_COLUMNS)))
     for name in FINGERPRINT_COLUMNS:
         fresh = made[name].cast(EXCHANGES.field(name).type)
@@ -227,9 +231,7 @@ def _account_columns(
     index = pc.index_in(account_ids, value_set=accounts["account_id"].combine_chunks())
     aligned = accounts.take(index) if len(accounts) else _null_accounts(len(account_ids))
     skip = {"account_id", "created_at", "closed_at"}
-    attribute = {
-        name: _coded(aligned[name], f"account.{name}", names) for name in ACCOUNTS.names if name not in skip
-    }
+    attribute = {name: _coded(aligned[name], f"account.{name}", names) for name in ACCOUNTS.names if name not in skip}
     moments = {
         key: pc.fill_null(aligned[column].cast(pa.int64()), -1).to_numpy().astype(np.int64)
         for key, column in (("created", "created_at"), ("closed", "closed_at"))

@@ -16,7 +16,15 @@ from stillwatch.signals.frame import Codes, Frame, Ints
 from stillwatch.signals.sketch import Kind
 
 STACK_KINDS = (Kind.SHINGLE, Kind.SYSTEM, Kind.TOOL, Kind.HEAD, Kind.TAIL, Kind.SYSTEM_ID, Kind.TOOLSET)
-IDENTITY_FAMILIES = ("payment_hash", "device_hash", "phone_hash", "email_hash", "payment_bin", "email_domain", "referral")
+IDENTITY_FAMILIES = (
+    "payment_hash",
+    "device_hash",
+    "phone_hash",
+    "email_hash",
+    "payment_bin",
+    "email_domain",
+    "referral",
+)
 ENTITY_FAMILIES = ("payment_hash", "device_hash", "phone_hash", "org_id")
 
 
