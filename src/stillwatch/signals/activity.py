@@ -73,7 +73,7 @@ def _without_habits(sight: Vectors, hour: npt.NDArray[np.int64]) -> Vectors:
     """Remove from the directions we look along what repeats by hour of day (weekends apart from ten days on)."""
     days = len(hour) / 24
     if days < 3:
-        return sight - sight.mean(axis=0)
+        return np.asarray(sight - sight.mean(axis=0), np.float32)
     weekend = ((hour // 24 + 3) % 7 >= 5) if days >= 10 else np.zeros(len(hour), bool)
     _, habit = np.unique(hour % 24 + 24 * weekend, return_inverse=True)
     totals = np.zeros((int(habit.max()) + 1, sight.shape[1]), np.float32)
