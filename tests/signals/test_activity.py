@@ -94,21 +94,28 @@ def test_hourly_counts_are_counts() -> None:
     """Account by hour, against counting."""
     rng = np.random.default_rng(16)
     people = [rng.integers(0, 50, 30) for _ in range(5)]
-    counts, first = hourly(frame(people))
-    for account, hours in enumerate(people):
-        for hour, n in Counter((hours + FIRST).tolist()).items():
-            assert counts[account, hour - first] == n
+    counts, hours = hourly(frame(people))
+    for account, mine in enumerate(people):
+        for hour, n in Counter((mine + FIRST).tolist()).items():
+            assert counts[account, hours.tolist().index(hour)] == n
     assert counts.sum() == 150
 
 
 def test_the_days_after_a_launch_are_left_out() -> None:
     """A release draws unrelated people at once, so its 48 hours tell nothing."""
     people = [np.array([0, 10, 57, 58, 70]), np.array([9, 100])]
-    counts, first = hourly(frame(people, {"new": (FIRST + 10) * HOUR_US}))
-    assert first == FIRST
-    assert sorted(zip(*(axis.tolist() for axis in counts.nonzero()), strict=True)) == [
-        (0, 0), (0, 58), (0, 70), (1, 9), (1, 100),
-    ]  # fmt: skip
+    counts, hours = hourly(frame(people, {"new": (FIRST + 10) * HOUR_US}))
+    seen = [(int(account), int(hours[place] - FIRST)) for account, place in zip(*counts.nonzero(), strict=True)]
+    assert sorted(seen) == [(0, 0), (0, 58), (0, 70), (1, 9), (1, 100)]
+
+
+def test_a_stray_date_costs_a_day_and_not_a_century() -> None:
+    """One exchange in 1970 or 2200 adds its day; the hours between, in which nobody asked, are not there."""
+    people = [np.array([0, 30]), np.array([-FIRST]), np.array([175 * 365 * 24])]
+    counts, hours = hourly(frame(people))
+    assert counts.shape == (3, 4 * 24)
+    assert hours[0] == 0
+    assert counts.sum() == 4
 
 
 def test_no_exchanges_at_all_give_zero_vectors() -> None:
