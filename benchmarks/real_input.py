@@ -235,7 +235,7 @@ def innocents(world: World, accounts: int) -> None:
 
 
 def chat(world: World, one: Person, scale: float = 12.0) -> None:
-    """An ordinary person: a few sessions of a few turns, heavy-tailed."""
+    """Add an ordinary person: a few sessions of a few turns, heavy-tailed."""
     count = int(np.clip(world.rng.lognormal(np.log(scale), 1.1), 1, 400))
     favourite = str(world.rng.choice(USER_SOURCES))
     for at in world.times(max(1, count // 3)):
@@ -264,7 +264,7 @@ def office(world: World, size: int) -> None:
 
 
 def school(world: World, size: int) -> None:
-    """A class: one campus, one week of sign-ups, the same homework."""
+    """Add a class: one campus, one week of sign-ups, the same homework."""
     rng = world.rng
     asn, _, country, prefixes = world.isp("business")
     domain, week = f"uni{rng.integers(1000)}.example", START + int(rng.integers(-20, 3)) * 86_400
@@ -307,7 +307,7 @@ def evaluations(world: World, size: int) -> None:
 
 
 def reseller(world: World, size: int) -> None:
-    """A licensed reseller: one egress, one client, one invoice, unrelated customers."""
+    """Add a licensed reseller: one egress, one client, one invoice, unrelated customers."""
     rng = world.rng
     asn, _, country, prefixes = world.isp("hosting")
     name, invoice, client = f"reseller-{rng.bytes(3).hex()}", rng.bytes(6).hex(), world._client()
@@ -356,10 +356,10 @@ PLANS = (
 
 
 def campaign(world: World, plan: Plan) -> None:
-    """A harvest from real distillation corpora: shared cards, some shared networks, sign-up bursts, one scheduler."""
+    """Add a harvest from real corpora: shared cards, some shared networks, sign-up bursts, one scheduler."""
     rng = world.rng
     cards = [rng.bytes(6).hex() for _ in range(plan.cards)]
-    asn, kind, country, hosting = world.isp("hosting")
+    asn, kind, country, _ = world.isp("hosting")
     prefixes = [f"10.{rng.integers(256)}.{rng.integers(256)}" for _ in range(plan.prefixes)]
     bursts = START + rng.uniform(-25, 1, plan.bursts) * 86_400
     shifts = np.sort(rng.choice(DAYS * 24, size=DAYS * 6, replace=False)) * 3600.0
@@ -399,17 +399,38 @@ def litellm(one: Person, row: dict[str, Any]) -> dict[str, Any]:
     asn, kind, country = one.network
     agent, tls, client = one.client
     return {
-        "id": row["id"], "call_type": "acompletion", "status": "success", "model": row["model"], "session_id": row["session"],
-        "startTime": row["ts"], "endTime": row["ts"] + 2.5, "prompt_tokens": row["input"], "completion_tokens": row["output"],
-        "total_tokens": row["input"] + row["output"], "requester_ip_address": row["ip"], "user_agent": agent, "messages": messages,
-        "response": {"id": row["id"], "choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": "…"}}]},
+        "id": row["id"],
+        "call_type": "acompletion",
+        "status": "success",
+        "model": row["model"],
+        "session_id": row["session"],
+        "startTime": row["ts"],
+        "endTime": row["ts"] + 2.5,
+        "prompt_tokens": row["input"],
+        "completion_tokens": row["output"],
+        "total_tokens": row["input"] + row["output"],
+        "requester_ip_address": row["ip"],
+        "user_agent": agent,
+        "messages": messages,
+        "response": {
+            "id": row["id"],
+            "choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": "…"}}],
+        },
         "model_parameters": {"max_tokens": 1024},
         "metadata": {
-            "user_api_key_user_id": one.account["account_id"], "user_api_key_hash": one.account["account_id"][::-1],
-            "requester_ip_address": row["ip"], "user_agent": agent,
-            "requester_custom_headers": {"x-ja4": tls, "x-asn": str(asn), "x-country": country, "x-network-kind": kind, "x-client-fingerprint": client},
+            "user_api_key_user_id": one.account["account_id"],
+            "user_api_key_hash": one.account["account_id"][::-1],
+            "requester_ip_address": row["ip"],
+            "user_agent": agent,
+            "requester_custom_headers": {
+                "x-ja4": tls,
+                "x-asn": str(asn),
+                "x-country": country,
+                "x-network-kind": kind,
+                "x-client-fingerprint": client,
+            },
         },
-    }  # fmt: skip
+    }
 
 
 def otel(one: Person, row: dict[str, Any]) -> dict[str, Any]:
@@ -420,12 +441,23 @@ def otel(one: Person, row: dict[str, Any]) -> dict[str, Any]:
     if row["system"]:
         said.insert(0, {"role": "system", "parts": [{"type": "text", "content": row["system"]}]})
     values: dict[str, Any] = {
-        "gen_ai.operation.name": "chat", "gen_ai.provider.name": "sable", "gen_ai.request.model": row["model"],
-        "gen_ai.response.id": row["id"], "gen_ai.input.messages": json.dumps(said), "gen_ai.request.max_tokens": 1024,
-        "gen_ai.usage.input_tokens": row["input"], "gen_ai.usage.output_tokens": row["output"], "user.id": one.account["account_id"],
-        "client.address": row["ip"], "user_agent.original": agent, "tls.client.ja4": tls, "client.as.number": asn,
-        "geo.country.iso_code": country, "network.kind": kind, "client.fingerprint": client,
-    }  # fmt: skip
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "sable",
+        "gen_ai.request.model": row["model"],
+        "gen_ai.response.id": row["id"],
+        "gen_ai.input.messages": json.dumps(said),
+        "gen_ai.request.max_tokens": 1024,
+        "gen_ai.usage.input_tokens": row["input"],
+        "gen_ai.usage.output_tokens": row["output"],
+        "user.id": one.account["account_id"],
+        "client.address": row["ip"],
+        "user_agent.original": agent,
+        "tls.client.ja4": tls,
+        "client.as.number": asn,
+        "geo.country.iso_code": country,
+        "network.kind": kind,
+        "client.fingerprint": client,
+    }
     if row["session"]:
         values["gen_ai.conversation.id"] = row["session"]
     attributes = [
@@ -434,9 +466,14 @@ def otel(one: Person, row: dict[str, Any]) -> dict[str, Any]:
     ]
     nano = int(row["ts"] * 1e6) * 1000
     span = {
-        "traceId": row["id"].ljust(32, "0")[:32], "spanId": row["id"][:16], "name": "chat", "kind": 3,
-        "startTimeUnixNano": str(nano), "endTimeUnixNano": str(nano + 2_500_000_000), "attributes": attributes,
-    }  # fmt: skip
+        "traceId": row["id"].ljust(32, "0")[:32],
+        "spanId": row["id"][:16],
+        "name": "chat",
+        "kind": 3,
+        "startTimeUnixNano": str(nano),
+        "endTimeUnixNano": str(nano + 2_500_000_000),
+        "attributes": attributes,
+    }
     return {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
 
 

@@ -1,7 +1,7 @@
 """Named innocent explanations of a coordinated group, each a test whose outcome is printed with the group.
 
-Outcomes: ``explains`` (the data fit the innocent reading better: never an accusation), ``possible`` (the data cannot tell
-the two apart: a person must), ``excluded`` (they speak against it), ``no data``. Shares are of members.
+Outcomes: ``explains`` (the data fit the innocent reading better: never an accusation), ``possible`` (the data cannot
+tell the two apart: a person must), ``excluded`` (they speak against it), ``no data``. Shares are of members.
 """
 
 from __future__ import annotations

@@ -13,7 +13,12 @@ Verdict = Literal["campaign", "needs_person", "cleared"]
 LEAST_ACCUSED = 10
 # Explanations that, while possible, keep a machine from deciding. A stolen key does not: its owner is a victim of the
 # campaign, which is told apart by role, not cleared.
-_PERSON = ("one customer's own fleet", "office, campus or class", "evaluation harness", "permitted synthetic-data, evaluation or distillation work")  # fmt: skip
+_PERSON = (
+    "one customer's own fleet",
+    "office, campus or class",
+    "evaluation harness",
+    "permitted synthetic-data, evaluation or distillation work",
+)
 
 
 @dataclass(frozen=True)

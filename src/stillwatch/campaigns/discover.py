@@ -1,4 +1,4 @@
-"""Groups -> campaigns: keep what is worth harvesting, expand it, let campaigns compete for accounts, split exchanges."""
+"""Groups -> campaigns: expand what is coordinated, let campaigns compete for accounts, split their exchanges."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _PASSES = 3
 class Found:
     """A coordinated group with its members: what the attribution stage judges.
 
-    ``members`` are account codes with ``probability``; ``profile`` the fitted terms for all accounts; ``views`` the four
-    WHO views and STACK and TASK measured again on the members; ``worth`` and its ``worth_parts`` on the campaign's
+    ``members`` are account codes with ``probability``; ``profile`` the fitted terms for all accounts; ``views`` the
+    four WHO views and STACK and TASK measured again on the members; ``worth`` and its ``worth_parts`` on the campaign's
     exchanges only; ``floor`` what benign groups of this data reach.
     """
 
@@ -73,9 +73,9 @@ def discover(
 ) -> list[Found]:
     """Test candidate groups and turn them into coordinated networks with members and exchanges.
 
-    ``q`` bounds the expected share of false groups among the seeds. Networks hide each other: the accounts of one are the
-    "strangers" that another is compared with. So the search is repeated with the networks found so far barred from the
-    comparison, until a pass finds nothing new (step-down; three passes at most).
+    ``q`` bounds the expected share of false groups among the seeds. Networks hide each other: the accounts of one are
+    the "strangers" that another is compared with. So the search is repeated with the networks found so far barred from
+    the comparison, until a pass finds nothing new (step-down; three passes at most).
     """
     barred = np.zeros(space.frame.n_accounts, bool)
     taken: list[tuple[Group, Profile]] = []
@@ -143,7 +143,7 @@ def _merged(space: Space, taken: list[tuple[Group, Profile]]) -> list[tuple[Grou
 
 
 def _fits(profile: Profile, other: Profile) -> bool:
-    """Say whether the typical member of ``other`` is likely by a profile's construction and work, and not unlikely by rhythm."""
+    """Say whether the typical member of ``other`` is likely by a profile's WHAT, and not unlikely by its rhythm."""
     members = other.members(MEMBER_BAR)
     built = np.median(profile.terms["STACK"][members])
     what = np.median(profile.total(WHAT_BLOCKS)[members])

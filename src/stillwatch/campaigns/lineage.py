@@ -54,9 +54,9 @@ def likeness(now: Trace, then: Trace) -> float:
 def trace_lineage(now: list[tuple[Trace, Sequence[str]]], then: list[Trace], *, bar: float = 0.3) -> list[Lineage]:
     """Give every campaign of this scan its id: an earlier campaign's where they are one, else a fresh one.
 
-    Pairs are taken from the most alike on. A campaign that takes several earlier ones keeps the id of the most alike and
-    is ``merged``; a second campaign that is like an already taken one gets a fresh id and is ``split``. ``now`` pairs a
-    trace (its id ignored) with its accounts in order of first exchange.
+    Pairs are taken from the most alike on. A campaign that takes several earlier ones keeps the id of the most alike
+    and is ``merged``; a second campaign that is like an already taken one gets a fresh id and is ``split``. ``now`` pairs
+    a trace (its id ignored) with its accounts in order of first exchange.
     """
     pairs = sorted(
         (

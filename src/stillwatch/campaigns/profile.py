@@ -41,7 +41,7 @@ class Profile:
 
     def total(self, blocks: tuple[str, ...]) -> Floats:
         """Return the sum of some blocks' terms for every account."""
-        return np.sum([self.terms[name] for name in blocks], axis=0)
+        return np.asarray(np.sum([self.terms[name] for name in blocks], axis=0), np.float64)
 
 
 def fit_profile(space: Space, seed: Ints, *, rounds: int = 15) -> Profile:
@@ -133,8 +133,8 @@ def _stack(space: Space, weight: Floats) -> Floats:
 def _shared(families: tuple[Incidence, ...], weight: Floats, stratum: Codes, cap: float) -> Floats:
     """Networks or identities: log of (1 − λ) + the best value's ratio of member share to background share.
 
-    λ is the share of members who share any value with another member, so that a member without a shared value costs only
-    log(1 − λ). Shares are within the account's stratum, shrunk to the global share with 30 pseudo-accounts.
+    λ is the share of members who share any value with another member, so that a member without a shared value costs
+    only log(1 − λ). Shares are within the account's stratum, shrunk to the global share with 30 pseudo-accounts.
     """
     best = np.zeros(len(weight))
     linked = np.zeros(len(weight), bool)

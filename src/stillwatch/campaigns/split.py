@@ -115,11 +115,11 @@ def _background(value: npt.NDArray[np.int64], importance: Floats) -> Floats:
     """Return the shares of each value among everyone else, no value at zero."""
     counts = np.bincount(value, weights=importance)
     floor = max(counts.sum(), 1e-9) * 1e-3 / len(counts)
-    return (counts + floor) / (counts + floor).sum()
+    return np.asarray((counts + floor) / (counts + floor).sum(), np.float64)
 
 
 def _shares(value: npt.NDArray[np.int64], importance: Floats, background: Floats, pull: float) -> Floats:
     """Return shares of each value, drawn towards the background with ``pull`` times the weight of the rows."""
     counts = np.bincount(value, weights=importance, minlength=len(background))
     total = max(counts.sum(), 1e-9)
-    return (counts + pull * total * background) / ((1.0 + pull) * total)
+    return np.asarray((counts + pull * total * background) / ((1.0 + pull) * total), np.float64)

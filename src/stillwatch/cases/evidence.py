@@ -137,7 +137,10 @@ def _worth(found: Found, taken: Harvest) -> Evidence:
     high = sorted(found.worth_parts.items(), key=lambda item: -item[1])[:3]
     names = ", ".join(f"{name} (percentile {value:.0%})" for name, value in high)
     text = f"worth to a trainer {found.worth:.2f}, against {found.floor:.2f} that benign groups here reach: {names}"
-    query = "SELECT capability, count(*), sum(output_tokens) FROM exchanges JOIN 'campaign_exchanges.parquet' USING (exchange_id) GROUP BY 1"
+    query = (
+        "SELECT capability, count(*), sum(output_tokens) FROM exchanges "
+        "JOIN 'campaign_exchanges.parquet' USING (exchange_id) GROUP BY 1"
+    )
     return Evidence("WORTH", "worth to a trainer", text, found.worth - found.floor, taken.accounts, query)
 
 
@@ -153,7 +156,7 @@ def axis_records(found: Found) -> list[dict[str, Any]]:
             "p_value": None,
             "strength": round(found.worth, 4),
             "missing": not found.worth_parts,
-            "text": f"{found.worth:.2f} on a scale where the middle account is 0.50 and benign groups reach {found.floor:.2f}",
+            "text": f"{found.worth:.2f}: the middle account is 0.50 and benign groups here reach {found.floor:.2f}",
         }
     )
     return records

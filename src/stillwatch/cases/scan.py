@@ -80,8 +80,9 @@ def scan(
 ) -> ScanOutput:
     """Find campaigns in a dataset and write the out folder; return it opened.
 
-    An earlier scan in ``out`` (or ``settings.previous``) lends its campaign ids. The files are replaced at the
-    end, all written before the first is moved, so an interrupted scan leaves the earlier ones. Raises :class:`DatasetError` when the dataset keeps no contract.
+    An earlier scan in ``out`` (or ``settings.previous``) lends its campaign ids. The files are replaced at the end, all
+    written before the first is moved, so an interrupted scan leaves the earlier ones. Raises :class:`DatasetError` when
+    the dataset keeps no contract.
     """
     chosen = settings or ScanSettings()
     if not 0 < chosen.q < 1:

@@ -39,7 +39,7 @@ def scan(
 
     with progress_bar(quiet=quiet) as progress:
         opened = Dataset.open(dataset)
-        result = run_scan(opened, out, ScanSettings(q=q, seed=seed, previous=previous), progress=progress)
+        run_scan(opened, out, ScanSettings(q=q, seed=seed, previous=previous), progress=progress)
         page = write_report(opened, out, show_text=show_text, progress=progress) if report else None
     if json:
         typer.echo((out / "campaigns.json").read_text(encoding="utf-8"), nl=False)

@@ -33,7 +33,7 @@ SCREEN_DRAWS, DRAWS = 40, 200
 
 @dataclass(frozen=True)
 class Candidate:
-    """A group to test: its route (A or B), where it comes from in words, its accounts, their worth and, if any, bundle."""
+    """A group to test: its route (A or B), where it comes from in words, its accounts, any bundle, and its worth."""
 
     route: str
     what: str
@@ -112,7 +112,7 @@ class _Seen:
 
 
 def _by_construction(space: Space) -> list[Candidate]:
-    """Groups that share prompt construction: bundles of three or more hashes, or of a whole system text or tool set."""
+    """Propose who shares prompt construction: bundles of three or more hashes, or of a system text or tool set."""
     held = space.bundles.held
     order = np.argsort(held.value, kind="stable")
     bounds = np.searchsorted(held.value[order], np.arange(held.n_values + 1))
@@ -131,7 +131,7 @@ def _by_construction(space: Space) -> list[Candidate]:
 
 
 def _by_work(space: Space, seed: int) -> list[Candidate]:
-    """Groups that ask for alike work: communities of the nearest-neighbour graph of task vectors."""
+    """Propose who asks for alike work: communities of the nearest-neighbour graph of task vectors."""
     vectors = space.views["TASK"].vectors  # type: ignore[attr-defined]
     graph = nearest(vectors)
     groups = communities(graph, (1.0, 5.0, 25.0), least=LEAST_MEMBERS, seed=seed)
@@ -139,7 +139,7 @@ def _by_work(space: Space, seed: int) -> list[Candidate]:
 
 
 def _by_sharing(space: Space, seed: int) -> list[Candidate]:
-    """Groups that share rare networks and identities."""
+    """Propose who shares rare networks and identities."""
     graph = shared_values([*space.net.values(), *space.identity.values()], space.frame.n_accounts)
     groups = communities(graph, (0.2, 1.0, 4.0), least=LEAST_MEMBERS, seed=seed)
     return [Candidate("A", "shared networks and identities", group.astype(np.int64)) for group in groups]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numba
 import numpy as np
@@ -17,14 +18,14 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Strata:
-    """``of[a]`` is the stratum of account a; a stratum with fewer than ``least`` accounts was joined to a coarser one."""
+    """``of[a]`` is the stratum of account a; one with fewer than ``least`` accounts was joined to a coarser one."""
 
     of: Codes
     members: tuple[Ints, ...]
 
 
 def strata(columns: list[Codes], *, least: int = 30) -> Strata:
-    """Cross the columns, most important first, dropping the last ones wherever a cell has fewer than ``least`` accounts.
+    """Cross the columns, most important first, dropping the last wherever a cell has fewer than ``least`` accounts.
 
     >>> strata([np.array([0, 0, 1, 1], np.int32), np.array([0, 1, 0, 0], np.int32)], least=2).of.tolist()
     [1, 1, 0, 0]
@@ -48,7 +49,7 @@ def strata(columns: list[Codes], *, least: int = 30) -> Strata:
     _, of = np.unique(of, return_inverse=True)
     order = np.argsort(of, kind="stable")
     bounds = np.searchsorted(of[order], np.arange(int(of.max()) + 2 if n else 1))
-    return Strata(of.astype(np.int32), tuple(order[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)))
+    return Strata(of.astype(np.int32), tuple(order[a:b] for a, b in pairwise(bounds)))
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Owners:
 def unit_draws(
     group: Ints, barred: npt.NDArray[np.bool_], space: Strata, owners: Owners, rng: np.random.Generator, count: int
 ) -> list[Ints]:
-    """Draw ``count`` groups of as many single accounts as this one has owners, for views in which an owner is one unit."""
+    """Draw ``count`` groups of as many single accounts as this one has owners: there an owner is one unit."""
     inside = barred.copy()
     inside[group] = True
     _, first = np.unique(owners.unit[group], return_index=True)

@@ -64,7 +64,10 @@ class Space:
 def build_space(frame: Frame, *, seed: int = 0, progress: Progress = silent) -> Space:
     """Compute all linking evidence of a frame."""
     steps = iter(range(1, 7))
-    note = lambda: progress("traits", next(steps), 6, "steps")  # noqa: E731 - one counter, six marks
+
+    def note() -> None:
+        progress("traits", next(steps), 6, "steps")
+
     labels = tasks(frame)
     measured = worth(frame, labels, high_value=high_value_ids())
     note()

@@ -126,7 +126,8 @@ class Likeness:
         units = self.vectors[group]
         total = units.sum(axis=0)
         others = (total - units) / max(1, len(group) - 1)
-        return np.clip(self.nats * np.einsum("ij,ij->i", units, others), 0.0, self.cap).astype(np.float64)
+        nats = self.nats * np.einsum("ij,ij->i", units, others)
+        return np.asarray(np.clip(nats, 0.0, self.cap), np.float64)
 
     def effect(self, group: Ints) -> float:
         """Return the mean cosine over pairs of different units, in nats; an entity counts as one unit."""
@@ -136,7 +137,7 @@ class Likeness:
         means = self.vectors[group[order]]
         if len(first) < len(group):
             size = np.diff(np.append(first, len(group))).astype(np.float32)
-            means = np.add.reduceat(means, first, axis=0) / size[:, None]
+            means = np.asarray(np.add.reduceat(means, first, axis=0) / size[:, None], np.float32)
         total = means.sum(axis=0)
         own = np.einsum("ij,ij->i", means, means)
         active = int((own > 0).sum())

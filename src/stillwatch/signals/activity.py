@@ -51,8 +51,9 @@ def rhythm(
     zone, a chronotype nor a nightly job is a rhythm: what is left is *which* hours of *which* days. That is projected
     to ``dimensions`` random directions (Johnson & Lindenstrauss 1984): cosines between accounts are kept and memory
     does not grow with the span. An account that is all habit has next to no residual: below half of its whole activity
-    the vector is left short, so that two perfect clocks are not found alike by what little is left. ``region`` is the account's country code (-1 unknown); ``rows`` limits the exchanges.
-    Accounts with fewer than 5 active hours are zero.
+    the vector is left short, so that two perfect clocks are not found alike by what little is left. ``region`` is the
+    account's country code (-1 unknown); ``rows`` limits the exchanges. Accounts with fewer than 5 active hours are
+    zero.
     """
     counts, hours = hourly(frame, rows)
     roots = counts.sqrt().astype(np.float32)

@@ -135,6 +135,7 @@ def read_frame(dataset: Dataset, *, progress: Progress = silent) -> Frame:
     order = np.lexsort((rank, ts, owner))
     names: dict[str, list[str]] = {}
     code = {name: _coded(table[name], name, names)[order] for name in CODED}
+    created, closed, attribute = _account_columns(accounts, account_ids, names)
     return Frame(
         account_ids=account_ids,
         exchange_ids=table["exchange_id"].combine_chunks().take(pa.array(order)),
@@ -151,7 +152,9 @@ def read_frame(dataset: Dataset, *, progress: Progress = silent) -> Frame:
         capability=pc.fill_null(table["capability"], 0).to_numpy()[order],
         launches=_launches(dataset),
         coverage={name: 1 - table[name].null_count / max(1, len(table)) for name in table.column_names},
-        **_account_columns(accounts, account_ids, names),
+        created=created,
+        closed=closed,
+        attribute=attribute,
     )
 
 
@@ -196,15 +199,15 @@ def _coded(column: pa.ChunkedArray, name: str, names: dict[str, list[str]]) -> C
     values = pc.drop_null(pc.unique(text))
     values = values.take(pc.array_sort_indices(values))
     names[name] = values.to_pylist()
-    return pc.fill_null(pc.index_in(text, value_set=values), -1).to_numpy(zero_copy_only=False).astype(np.int32)
+    return np.asarray(pc.fill_null(pc.index_in(text, value_set=values), -1).to_numpy(zero_copy_only=False), np.int32)
 
 
 def _number(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
-    return column.cast(pa.float64()).combine_chunks().to_numpy(zero_copy_only=False).astype(np.float64)
+    return np.asarray(column.cast(pa.float64()).combine_chunks().to_numpy(zero_copy_only=False), np.float64)
 
 
 def _flag(column: pa.ChunkedArray) -> npt.NDArray[np.int8]:
-    return pc.fill_null(column.cast(pa.int8()), -1).to_numpy().astype(np.int8)
+    return np.asarray(pc.fill_null(column.cast(pa.int8()), -1).to_numpy(), np.int8)
 
 
 def _ragged(column: pa.ChunkedArray) -> Ragged:
@@ -224,7 +227,7 @@ def _launches(dataset: Dataset) -> dict[str, int]:
 
 def _account_columns(
     accounts: pa.Table, account_ids: pa.Array, names: dict[str, list[str]]
-) -> dict[str, Ints | dict[str, Codes]]:
+) -> tuple[Ints, Ints, dict[str, Codes]]:
     """Align the accounts table with the coded accounts; accounts that it lacks get nulls."""
     if pc.count_distinct(accounts["account_id"]).as_py() != len(accounts):
         raise DatasetError("accounts.parquet names an account twice")
@@ -232,11 +235,12 @@ def _account_columns(
     aligned = accounts.take(index) if len(accounts) else _null_accounts(len(account_ids))
     skip = {"account_id", "created_at", "closed_at"}
     attribute = {name: _coded(aligned[name], f"account.{name}", names) for name in ACCOUNTS.names if name not in skip}
-    moments = {
-        key: pc.fill_null(aligned[column].cast(pa.int64()), -1).to_numpy().astype(np.int64)
-        for key, column in (("created", "created_at"), ("closed", "closed_at"))
-    }
-    return {**moments, "attribute": attribute}
+    return _moments(aligned["created_at"]), _moments(aligned["closed_at"]), attribute
+
+
+def _moments(column: pa.ChunkedArray) -> Ints:
+    """Return microseconds since 1970, -1 where unknown."""
+    return np.asarray(pc.fill_null(column.cast(pa.int64()), -1).to_numpy(), np.int64)
 
 
 def _null_accounts(rows: int) -> pa.Table:

@@ -77,7 +77,7 @@ def task_vectors(
 def _shares(account: Codes, value: npt.NDArray[np.int64], n: int, width: int) -> sp.csr_matrix:
     counts = sp.csr_matrix((np.ones(len(value), np.float32), (account, value)), shape=(n, width))
     total = np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1.0)
-    return (sp.diags(1.0 / total) @ counts).sqrt()
+    return sp.csr_matrix((sp.diags(1.0 / total) @ counts).sqrt())
 
 
 def _vocabulary(frame: Frame, use: npt.NDArray[np.bool_]) -> sp.csr_matrix:

@@ -35,8 +35,8 @@ _LEAST = 4
 class Worth:
     """Worth by exchange (exchanges × 5 shares, NaN when absent) and by account, and the scale to read a group on.
 
-    ``scale[i]`` are the sorted account values of feature i over accounts with at least four exchanges; ``account`` is the
-    weighted mean percentile (0 to 1, NaN for quieter accounts).
+    ``scale[i]`` are the sorted account values of feature i over accounts with at least four exchanges; ``account`` is
+    the weighted mean percentile (0 to 1, NaN for quieter accounts).
     """
 
     exchange: Floats
