@@ -109,7 +109,8 @@ class Frame:
 def read_frame(dataset: Dataset, *, progress: Progress = silent) -> Frame:
     """Read a dataset into a :class:`Frame`, fingerprinting its text on the way.
 
-    Raises :class:`DatasetError` when an exchange has no id, account, time or model.
+    Raises :class:`DatasetError` when an exchange has no id, account, time or model, or when an id occurs twice: an id
+    names one exchange, and counting it twice would inflate a case (``stillwatch ingest`` adds each once).
 
     >>> import tempfile
     >>> from stillwatch.tables import DatasetWriter
@@ -124,6 +125,7 @@ def read_frame(dataset: Dataset, *, progress: Progress = silent) -> Frame:
     """
     chunks = list(_fingerprinted(dataset, progress))
     table = pa.concat_tables(chunks) if chunks else _empty()
+    _demand_distinct(table["exchange_id"])
     accounts = dataset.accounts()
     account_ids = pc.unique(
         pa.chunked_array([table["account_id"].combine_chunks(), accounts["account_id"].combine_chunks()])
@@ -156,6 +158,15 @@ def read_frame(dataset: Dataset, *, progress: Progress = silent) -> Frame:
         closed=closed,
         attribute=attribute,
     )
+
+
+def _demand_distinct(ids: pa.ChunkedArray) -> None:
+    if pc.count_distinct(ids).as_py() == len(ids):
+        return
+    counts = pc.value_counts(ids)
+    often = counts.filter(pc.greater(counts.field("counts"), 1))
+    example = often.field("values")[0].as_py()
+    raise DatasetError(f"{len(often):,} exchange ids occur more than once, such as {example!r}")
 
 
 def _fingerprinted(dataset: Dataset, progress: Progress) -> Iterator[pa.Table]:
