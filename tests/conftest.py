@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,11 +63,28 @@ def frame_of(write_dataset: WriteDataset) -> Callable[..., Frame]:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Return a function that builds a named folder once, for all workers of the session."""
+    own = tmp_path_factory.getbasetemp()
+    root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def build_once(name: str, build: Callable[[Path], object]) -> Path:
+        folder = root / "once" / name
+        folder.parent.mkdir(exist_ok=True)
+        with (folder.parent / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder.parent / f"{name}.done").exists():
+                build(folder)
+                (folder.parent / f"{name}.done").touch()
+        return folder
+
+    return build_once
+
+
+@pytest.fixture(scope="session")
+def tiny(once: Callable[[str, Callable[[Path], object]], Path]) -> Dataset:
     """Simulate the tiny world once: some 1,300 accounts, three campaigns; tests may only read it."""
-    folder = tmp_path_factory.mktemp("tiny") / "world"
-    simulate(load_world("tiny"), folder, seed=2)
-    return Dataset.open(folder)
+    return Dataset.open(once("tiny", lambda folder: simulate(load_world("tiny"), folder, seed=2)))
 
 
 @pytest.fixture(scope="session")
