@@ -221,7 +221,7 @@ def _head_reader(dataset: Dataset) -> Any:
 
 
 def _run(dataset: Dataset, frame: Frame, chosen: ScanSettings, stages: Stages) -> dict[str, Any]:
-    rejects = sum(1 for file in sorted((dataset.path / "rejects").glob("*.ndjson")) for _ in file.open("rb"))
+    rejects = sum(_lines(file) for file in (dataset.path / "rejects").glob("*.ndjson"))
     coverage = {name: round(share, 4) for name, share in sorted(frame.coverage.items())}
     return {
         "version": stillwatch.__version__,
@@ -233,6 +233,11 @@ def _run(dataset: Dataset, frame: Frame, chosen: ScanSettings, stages: Stages) -
         "missing_evidence": [name for name, share in coverage.items() if share == 0.0],
         "stages": stages.done,
     }
+
+
+def _lines(file: Path) -> int:
+    with file.open("rb") as handle:
+        return sum(1 for _ in handle)
 
 
 def _fingerprint(dataset: Dataset) -> str:
