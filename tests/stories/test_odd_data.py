@@ -136,7 +136,7 @@ def test_a_wrong_option_is_a_readable_usage_error(stillwatch: Callable[..., tupl
 def test_json_is_campaigns_json_and_quiet_is_silent(
     write_dataset: WriteDataset, stillwatch: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
-    """`--json` prints the file itself for a program to read; `--quiet` prints nothing; both succeed without campaigns."""
+    """`--json` prints the file itself for a program; `--quiet` prints nothing; both succeed without campaigns."""
     data, out = write_dataset(crowd(8)), tmp_path / "out"
     code, output, error = stillwatch("scan", data.path, "--out", out, "--json", "--no-report")
     assert (code, json.loads(output), error) == (0, [], "")

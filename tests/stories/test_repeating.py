@@ -36,7 +36,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_scanning_twice_gives_the_same_bytes(scanned: Result, tiny: Dataset, tmp_path: Path) -> None:
-    """Another process, another folder: every file the same but for the timings; the report is no part of the promise."""
+    """Another process, another folder: every file the same but for the timings (the report aside)."""
     again = files(scan(tiny, tmp_path / "out").path)
     before = files(scanned.out)
     assert {name: before[name] for name in again} == again

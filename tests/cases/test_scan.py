@@ -1,0 +1,120 @@
+"""The main job as a function: settings checked, stages recorded, ids from the right folder, files moved at the end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stillwatch.cases import scan as scanning
+from stillwatch.cases.folder import TABLES, ScanOutput
+from stillwatch.cases.scan import LEAST_ACCOUNTS, ScanSettings, Stages, scan
+from stillwatch.tables import Dataset
+
+WriteDataset = Callable[..., Dataset]
+START = 1_780_000_000_000_000
+
+
+def small(n: int = 4) -> list[dict[str, Any]]:
+    """Return a few exchanges of n accounts."""
+    return [{"account_id": f"a{i:03d}", "ts": START + i * 10**9, "prompt_text": f"what of {i}"} for i in range(n)]
+
+
+def test_the_out_folder_holds_the_files_of_the_contract(write_dataset: WriteDataset, tmp_path: Path) -> None:
+    """Campaigns, what was considered, the run and every table; nothing is left of the staging."""
+    scan(write_dataset(small()), tmp_path / "out")
+    wanted = {"campaigns.json", "considered.json", "run.json", *(f"{name}.parquet" for name in TABLES)}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == wanted
+
+
+def test_the_run_says_what_was_scanned_and_how(write_dataset: WriteDataset, tmp_path: Path) -> None:
+    """Version, parameters, seed, input hash, rows, coverage, missing evidence, and time and memory by stage."""
+    scan(write_dataset(small()), tmp_path / "out", ScanSettings(q=0.05, seed=9))
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert (run["parameters"]["q"], run["seed"]) == (0.05, 9)
+    assert run["rows"] == {"exchanges": 4, "accounts": 4, "rejects": 0}
+    assert len(run["input_sha256"]) == 64
+    assert "ip" in run["missing_evidence"]
+    assert "prompt_text" not in run["missing_evidence"]
+    assert all(stage["seconds"] >= 0 and stage["peak_mb"] > 0 for stage in run["stages"])
+
+
+def test_rejects_beside_the_dataset_are_counted(write_dataset: WriteDataset, tmp_path: Path) -> None:
+    """Lines that ingest could not read are part of what the run reports."""
+    data = write_dataset(small())
+    (data.path / "rejects").mkdir()
+    (data.path / "rejects" / "one.ndjson").write_text("{}\n{}\n")
+    assert scan(data, tmp_path / "out").run.rows["rejects"] == 2
+
+
+def test_the_input_hash_follows_the_input(write_dataset: WriteDataset, tmp_path: Path) -> None:
+    """The same rows have the same hash; one more row has another."""
+    datasets = [write_dataset(small()), write_dataset(small()), write_dataset(small(5))]
+    one, same, other = (scan(data, tmp_path / f"o{i}").run.input_sha256 for i, data in enumerate(datasets))
+    assert one == same != other
+
+
+def test_too_few_accounts_are_not_searched(
+    write_dataset: WriteDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below the least number there is no crowd to compare with: no search begins."""
+
+    def searched(*_: Any, **__: Any) -> None:
+        raise AssertionError("searched")
+
+    monkeypatch.setattr(scanning, "build_space", searched)
+    assert scan(write_dataset(small(LEAST_ACCOUNTS - 1)), tmp_path / "out").campaigns == []
+    with pytest.raises(AssertionError, match="searched"):
+        scan(write_dataset(small(LEAST_ACCOUNTS)), tmp_path / "out")
+
+
+@pytest.mark.parametrize(("previous", "asked"), [(None, "out"), ("before", "before")])
+def test_ids_come_from_the_folder_named_or_else_the_out_folder(
+    previous: str | None, asked: str, write_dataset: WriteDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`previous` names the earlier scan; without it, what is in the out folder is the earlier scan."""
+    seen: list[Path] = []
+    monkeypatch.setattr(scanning, "_earlier", lambda folder: seen.append(folder) or [])
+    settings = ScanSettings(previous=tmp_path / previous if previous else None)
+    scan(write_dataset(small()), tmp_path / "out", settings)
+    assert seen == [tmp_path / asked]
+
+
+def test_other_files_of_the_out_folder_stay(write_dataset: WriteDataset, tmp_path: Path) -> None:
+    """A person's notes and an earlier report are not the scan's to remove."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    scan(write_dataset(small()), tmp_path / "out")
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
+
+
+def test_what_an_interrupted_scan_left_is_cleared(write_dataset: WriteDataset, tmp_path: Path) -> None:
+    """A staging folder of a scan that died is in nobody's way."""
+    (tmp_path / "out" / ".new").mkdir(parents=True)
+    (tmp_path / "out" / ".new" / "members.parquet").write_bytes(b"half")
+    scan(write_dataset(small()), tmp_path / "out")
+    assert not (tmp_path / "out" / ".new").exists()
+    assert ScanOutput.open(tmp_path / "out").table("members").num_rows == 0
+
+
+def test_stages_are_timed_by_the_clock_given() -> None:
+    """Seconds come from the clock that is passed in, in the order of the stages."""
+    ticks = iter([1.0, 3.5, 10.0, 10.25])
+    stages = Stages(clock=lambda: next(ticks))
+    with stages.stage("read", 7):
+        pass
+    with stages.stage("write"):
+        pass
+    assert [(s["name"], s["seconds"], s["rows"]) for s in stages.done] == [("read", 2.5, 7), ("write", 0.25, 0)]
+
+
+def test_a_scan_can_be_moved(write_dataset: WriteDataset, tmp_path: Path) -> None:
+    """The out folder names no place: a copy elsewhere opens the same."""
+    scan(write_dataset(small()), tmp_path / "out")
+    shutil.move(tmp_path / "out", tmp_path / "elsewhere")
+    assert ScanOutput.open(tmp_path / "elsewhere").campaigns == []
+    assert str(tmp_path) not in (tmp_path / "elsewhere" / "run.json").read_text()
