@@ -28,7 +28,10 @@ def explain(
     account: Annotated[str | None, typer.Argument(help="Id of an account; without it, the campaign.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
-    """Say why a campaign was reported, or why an account is in it, and what would change the conclusion."""
+    """Say why a campaign was reported, or why an account is in it, and what would change the conclusion.
+
+    Example: `stillwatch explain out SW-6b58206c16`
+    """
     opened = ScanOutput.open(scan)
     if account is None:
         found = find_campaign(opened, campaign)
