@@ -21,6 +21,7 @@ from stillwatch.signals.worth import repeats
 
 Outcome = Literal["explains", "possible", "excluded", "no data"]
 _MOST = 0.75
+_FLEET = 100
 _DAY_US = 86_400_000_000
 
 
@@ -183,7 +184,8 @@ def _customer(f: Facts, found: Found) -> Explanation:
         what = f"one payment instrument ({f.payer:.0%})" if f.payer >= _MOST else f"one domain ({f.domain:.0%})"
         return Explanation(name, "possible", f"the members do not hide that they belong together: {what}")
     if not np.isfinite(f.payer) and not np.isfinite(f.domain):
-        return Explanation(name, "no data", "neither payments nor e-mail domains are known")
+        reason = f"neither payments nor e-mail domains are known, and {len(found.members)} accounts can be one customer's"
+        return Explanation(name, "possible" if len(found.members) < _FLEET else "no data", reason)
     return Explanation(name, "excluded", f"{f.payers} payment instruments, the commonest at {f.payer:.0%}")
 
 

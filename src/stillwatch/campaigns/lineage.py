@@ -55,7 +55,7 @@ def trace_lineage(now: list[tuple[Trace, Sequence[str]]], then: list[Trace], *, 
     """Give every campaign of this scan its id: an earlier campaign's where they are one, else a fresh one.
 
     Pairs are taken from the most alike on. A campaign that takes several earlier ones keeps the id of the most alike
-    and is ``merged``; a second campaign that is like an already taken one gets a fresh id and is ``split``. ``now`` pairs
+    and is ``merged``; a second campaign like an already taken one gets a fresh id and is ``split``. ``now`` pairs
     a trace (its id ignored) with its accounts in order of first exchange.
     """
     pairs = sorted(

@@ -85,7 +85,8 @@ def build_space(frame: Frame, *, seed: int = 0, progress: Progress = silent) -> 
         np.ones(len(identity["email_domain"].account), bool), identity["email_domain"].holders() <= MOST_COLLEAGUES
     )
     payer = entities([*owners.values(), company], frame.n_accounts, declared=declared)
-    site = entities([_main(net["ip"], frame), _main(net["ip_prefix"], frame)], frame.n_accounts)
+    places = [_main(net["ip"], frame), _main(net["ip_prefix"], frame), identity["email_domain"]]
+    site = entities(places, frame.n_accounts, declared=declared)
     note()
     region = main_value(frame, "country")
     rhythms = rhythm(frame, region, seed=seed)
