@@ -1,4 +1,4 @@
-"""Documentation that stays true: commands and options that exist, all of them described, and links that lead somewhere."""
+"""Documentation that stays true: commands and options exist and are described, and links lead somewhere."""
 
 from __future__ import annotations
 
