@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from stillwatch.campaigns.discover import Found, stands_out
 from stillwatch.linkage.space import Space
@@ -79,7 +78,7 @@ def facts(space: Space, found: Found) -> Facts:
         reseller=_dominant(frame.attribute["reseller_id"], members, of_all=True),
         verified=_named(space, frame.attribute["verification"], members, "account.verification", ("organisation",)),
         referral=_dominant(frame.attribute["referral"], members, of_all=True),
-        novelty=_mean(space.worth.exchange[rows, 0]),
+        novelty=_once(space, rows),
         cells=_effective(cell),
         same_hour=float(np.bincount(hour, minlength=24).max() / max(1, len(hour))),
         span_days=float(np.ptp(frame.ts[rows]) / _DAY_US) if len(rows) else 0.0,
@@ -88,12 +87,6 @@ def facts(space: Space, found: Found) -> Facts:
         outside_holders=_outside_holders(space, members),
         before_share=_before(space, found),
     )
-
-
-def _mean(values: npt.NDArray[np.float64]) -> float:
-    """Return the mean of what is known, NaN when nothing is."""
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else float("nan")
 
 
 def _dominant(code: Codes, members: Ints, *, of_all: bool = False) -> float:
