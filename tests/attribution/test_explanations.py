@@ -27,10 +27,10 @@ GUILTY = Facts(
 )  # fmt: skip
 
 
-def group(worth: float = 0.9, **ordinary: ViewResult) -> Any:
+def group(worth: float = 0.9, members: int = 400, **ordinary: ViewResult) -> Any:
     """Return a group whose views all stand out but those given."""
     views = {**dict.fromkeys(("NET", "ID", "LIFE", "TIME", "STACK", "TASK"), OUT), **ordinary}
-    return SimpleNamespace(views=views, worth=worth, floor=0.6, members=np.arange(40))
+    return SimpleNamespace(views=views, worth=worth, floor=0.6, members=np.arange(members))
 
 
 def tried(name: str, measured: Facts, found: Any = None) -> Explanation:
@@ -72,7 +72,7 @@ CASES: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
 
 def views_of(name: str) -> dict[str, ViewResult]:
     """Return the views that are ordinary when the innocent reading is true."""
-    if name == "framework":
+    if name in {"framework", "evaluation"}:
         return {"NET": ORDINARY, "ID": ORDINARY, "LIFE": ORDINARY}
     return {"STACK": ORDINARY, "TASK": ORDINARY} if name == "reseller" else {}
 
@@ -130,6 +130,18 @@ def test_no_test_fails_when_everything_is_absent() -> None:
     unknown = replace(GUILTY, **{f.name: NAN for f in fields(Facts) if f.type == "float"})
     for test in TESTS:
         assert test(unknown, group()).outcome in {"excluded", "no data"}
+
+
+def test_a_few_accounts_of_unknown_owners_may_be_one_customers() -> None:
+    """Where neither payments nor domains are known a small group is for a person; hundreds are no one's fleet."""
+    unknown = replace(GUILTY, payer=NAN, domain=NAN)
+    assert tried("own fleet", unknown, group(members=40)).outcome == "possible"
+    assert tried("own fleet", unknown, group(members=400)).outcome == "no data"
+
+
+def test_a_network_that_draws_from_a_benchmark_is_no_evaluation() -> None:
+    """Repeated items do not clear members who share networks and payments, as unrelated labs would not."""
+    assert tried("evaluation", replace(GUILTY, novelty=0.2)).outcome == "excluded"
 
 
 START = 1_780_000_000_000_000

@@ -43,8 +43,15 @@ def test_fewer_than_two_views_of_who_clear(ladder: Any, views: int) -> None:
 
 def test_little_worth_clears(ladder: Any) -> None:
     """A coordinated fleet that asks nothing a trainer wants is no campaign."""
-    judged = ladder(worth=0.59)
+    judged = ladder(worth=0.59, coordinated=2)
     assert (judged.verdict, judged.decided_by) == ("cleared", "worth")
+    assert ladder(worth=0.61, coordinated=2).verdict == "campaign"
+
+
+def test_strong_coordination_lowers_the_bar_of_worth_and_does_not_remove_it(ladder: Any) -> None:
+    """With three views of WHO a little less worth is enough; the worth of the middle account is not."""
+    assert ladder(worth=0.59, coordinated=3).verdict == "campaign"
+    assert ladder(worth=0.5, coordinated=4).decided_by == "worth"
 
 
 def test_an_explanation_that_explains_clears_and_is_named(ladder: Any) -> None:
