@@ -177,7 +177,9 @@ def _customer(f: Facts, found: Found) -> Explanation:
         what = f"one payment instrument ({f.payer:.0%})" if f.payer >= _MOST else f"one domain ({f.domain:.0%})"
         return Explanation(name, "possible", f"the members do not hide that they belong together: {what}")
     if not np.isfinite(f.payer) and not np.isfinite(f.domain):
-        reason = f"neither payments nor e-mail domains are known, and {len(found.members)} accounts can be one customer's"
+        reason = (
+            f"neither payments nor e-mail domains are known, and {len(found.members)} accounts can be one customer's"
+        )
         return Explanation(name, "possible" if len(found.members) < _FLEET else "no data", reason)
     return Explanation(name, "excluded", f"{f.payers} payment instruments, the commonest at {f.payer:.0%}")
 
