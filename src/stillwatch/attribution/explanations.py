@@ -166,7 +166,8 @@ def _framework(f: Facts, found: Found) -> Explanation:
 def _organisation(f: Facts, found: Found) -> Explanation:
     name = "one declared organisation"
     if f.organisation >= _MOST:
-        return Explanation(name, "explains", f"{f.organisation:.0%} of members declare the same owner")
+        reason = f"{f.organisation:.0%} of members declare the same owner, which anybody can; ask the owner"
+        return Explanation(name, "possible", reason)
     return Explanation(name, "excluded", f"at most {f.organisation:.0%} of members declare a common owner")
 
 
@@ -236,7 +237,8 @@ def _nightly(f: Facts, found: Found) -> Explanation:
 def _hackathon(f: Facts, found: Found) -> Explanation:
     name = "hackathon or event"
     if f.signup_days <= 4 and f.span_days <= 5 and (f.site >= 0.5 or f.referral >= 0.5):
-        return Explanation(name, "explains", "sign-ups and use fall in a few days at one venue or under one invitation")
+        reason = "sign-ups and use fall in a few days at one venue or under one invitation, as an event's or a burst's do"
+        return Explanation(name, "possible", reason)
     return Explanation(name, "excluded", f"sign-ups spread over {f.signup_days:.0f} days, use over {f.span_days:.0f}")
 
 

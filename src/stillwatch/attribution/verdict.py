@@ -14,7 +14,9 @@ LEAST_ACCUSED = 10
 # Explanations that, while possible, keep a machine from deciding. A stolen key does not: its owner is a victim of the
 # campaign, which is told apart by role, not cleared.
 _PERSON = (
+    "one declared organisation",
     "one customer's own fleet",
+    "hackathon or event",
     "office, campus or class",
     "evaluation harness",
     "permitted synthetic-data, evaluation or distillation work",

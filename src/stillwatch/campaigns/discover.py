@@ -19,6 +19,7 @@ Floats = npt.NDArray[np.float64]
 MEMBER_BAR = 0.5
 _MOST_SEEDS = 80
 _PASSES = 3
+_MOST_NESTED = 12
 
 
 @dataclass(frozen=True)
@@ -103,25 +104,44 @@ def discover(
 def _expanded(
     space: Space, groups: list[Group], taken: list[tuple[Group, Profile]], q: float, progress: Progress
 ) -> list[tuple[Group, Profile]]:
-    """Expand the significant groups, from the least p-value on, skipping what already belongs to a network."""
+    """Expand the significant groups, from the least p-value on.
+
+    A group that already belongs to a network is skipped, unless it shares a construction that most of that network does
+    not: then it may be a second campaign that the first one's profile drew in, and the two compete for its accounts.
+    """
     seeds = sorted((g for g in groups if g.q_value <= q), key=lambda g: (g.p_value, -len(g.candidate.members)))
     fresh: list[tuple[Group, Profile]] = []
     known = [p.members(MEMBER_BAR) for _, p in taken]
+    nested = 0
     for number, group in enumerate(seeds[:_MOST_SEEDS]):
         progress("expand groups", number + 1, min(len(seeds), _MOST_SEEDS), "groups")
-        if _known(group.candidate.members, known):
+        container = _known(group.candidate.members, known)
+        if container is not None and (nested >= _MOST_NESTED or not _apart(space, group.candidate, container)):
             continue
+        nested += container is not None
         profile = fit_profile(space, group.candidate.members)
         members = profile.members(MEMBER_BAR)
-        if len(members) >= LEAST_MEMBERS and not _known(members, known):
+        again = _known(members, known)
+        own = again is None or (container is not None and len(members) < 0.5 * len(again))
+        if len(members) >= LEAST_MEMBERS and own:
             fresh.append((group, profile))
             known.append(members)
     return fresh
 
 
-def _known(members: Ints, others: list[Ints]) -> bool:
-    """Say whether half of a group already belongs to one other."""
-    return any(len(np.intersect1d(members, other)) * 2 >= len(members) for other in others)
+def _apart(space: Space, candidate: Candidate, container: Ints) -> bool:
+    """Say whether a group's shared construction is held by less than half of the network it lies in."""
+    held = space.bundles.held
+    if candidate.bundle < 0 or len(candidate.members) >= 0.5 * len(container):
+        return False
+    holders = held.account[held.value == candidate.bundle]
+    return len(np.intersect1d(holders, container)) < 0.5 * len(container)
+
+
+def _known(members: Ints, others: list[Ints]) -> Ints | None:
+    """Return the smallest other group that half of a group already belongs to."""
+    homes = [other for other in others if len(np.intersect1d(members, other)) * 2 >= len(members)]
+    return min(homes, key=len, default=None)
 
 
 def _merged(space: Space, taken: list[tuple[Group, Profile]]) -> list[tuple[Group, Profile]]:

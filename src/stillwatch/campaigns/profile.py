@@ -44,7 +44,7 @@ class Profile:
         return np.asarray(np.sum([self.terms[name] for name in blocks], axis=0), np.float64)
 
 
-def fit_profile(space: Space, seed: Ints, *, rounds: int = 15) -> Profile:
+def fit_profile(space: Space, seed: Ints, *, rounds: int = 40) -> Profile:
     """Fit a profile from a seed group (account codes); deterministic, at most ``rounds`` rounds.
 
     WHAT draws accounts in, so it cannot say when to stop: of all rounds the one is returned whose members hold the most
