@@ -62,7 +62,7 @@ CASES: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
     (
         "hackathon",
         {"signup_days": 1.0, "span_days": 2.0, "referral": 0.9},
-        "explains",
+        "possible",
         {"signup_days": 1.0, "span_days": 2.0},
     ),
     ("permitted", {"verified": 0.9}, "possible", {"verified": 0.3}),
