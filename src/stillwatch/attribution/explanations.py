@@ -237,7 +237,7 @@ def _nightly(f: Facts, found: Found) -> Explanation:
 def _hackathon(f: Facts, found: Found) -> Explanation:
     name = "hackathon or event"
     if f.signup_days <= 4 and f.span_days <= 5 and (f.site >= 0.5 or f.referral >= 0.5):
-        reason = "sign-ups and use fall in a few days at one venue or under one invitation, as an event's or a burst's do"
+        reason = "sign-ups and use fall in a few days at one venue or by one invitation: an event's, or a burst's"
         return Explanation(name, "possible", reason)
     return Explanation(name, "excluded", f"sign-ups spread over {f.signup_days:.0f} days, use over {f.span_days:.0f}")
 

@@ -24,6 +24,7 @@ BLOCKS = ("STACK", "TASK", "NET", "ID", "LIFE", "TIME", "WORTH")
 WHAT_BLOCKS, WHO_BLOCKS = ("STACK", "TASK"), ("NET", "ID", "LIFE", "TIME")
 _GROWTH = 1.3
 _PSEUDO = 30.0
+_DAY_US = 86_400_000_000
 _AGAINST = -3.0  # nats: shared construction does not outweigh who and worth that speak against an account
 
 
@@ -186,8 +187,21 @@ def _signup_scores(space: Space, weight: Floats) -> Floats:
         near_in = running_in[high] - running_in[low] - inside
         share_out = (running_out[high] - running_out[low] + 0.5) / (running_out[-1] + 1.0)
         np.maximum(best, np.log((near_in + 1.0) / (share_out * running_in[-1] + 1.0)), out=best)
+    np.maximum(best, _succession(space, weight, times, running_out), out=best)
     out[order] = best
     return out
+
+
+def _succession(space: Space, weight: Floats, times: Ints, running_out: Floats) -> Floats:
+    """Return the same ratio for sign-ups in the day after members' accounts were closed: replacements."""
+    closed = space.frame.closed
+    gone = np.argsort(closed, kind="stable")
+    gone = gone[closed[gone] >= 0]
+    ends, lost = closed[gone], np.concatenate(([0.0], np.cumsum(weight[gone])))
+    low, high = np.searchsorted(ends, times - _DAY_US, "left"), np.searchsorted(ends, times, "right")
+    first, last = np.searchsorted(times, times - _DAY_US, "left"), np.searchsorted(times, times, "right")
+    share_out = (running_out[last] - running_out[first] + 0.5) / (running_out[-1] + 1.0)
+    return np.asarray(np.log((lost[high] - lost[low] + 1.0) / (share_out * lost[-1] + 1.0)), np.float64)
 
 
 def _likeness(space: Space, name: str, weight: Floats) -> Floats:
