@@ -48,9 +48,9 @@ def test_little_worth_clears(ladder: Any) -> None:
     assert ladder(worth=0.61, coordinated=2).verdict == "campaign"
 
 
-def test_strong_coordination_lowers_the_bar_of_worth_and_does_not_remove_it(ladder: Any) -> None:
-    """With three views of WHO a little less worth is enough; the worth of the middle account is not."""
-    assert ladder(worth=0.59, coordinated=3).verdict == "campaign"
+def test_strong_coordination_with_borderline_worth_is_left_to_a_person(ladder: Any) -> None:
+    """With three views of WHO a little missing worth clears nobody and accuses nobody; a middling worth clears."""
+    assert ladder(worth=0.59, coordinated=3).verdict == "needs_person"
     assert ladder(worth=0.5, coordinated=4).decided_by == "worth"
 
 
