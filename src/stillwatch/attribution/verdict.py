@@ -37,7 +37,7 @@ class Judged:
 def borderline(found: Found) -> bool:
     """Say whether a strongly coordinated group's worth is in the upper half between the middle account and the floor.
 
-    Three or four WHO views that stand out are too much to clear for a little worth that is missing, and the worth is too
+    Three or four WHO views that stand out are too much to clear for a little missing worth, and that worth is too
     little to accuse on: a person decides.
     """
     return found.coordinated >= 3 and (found.floor + 0.5) / 2 <= found.worth < found.floor
