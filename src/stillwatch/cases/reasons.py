@@ -1,7 +1,7 @@
 """Why a campaign was reported, how sure that is, and what would change the conclusion, in plain sentences.
 
 The bar restated here is the verdict's: WHAT and WORTH must hold, and at least two of the WHO views (NET, ID, LIFE,
-TIME) must stand out, each by p under 0.01 and at least 0.25 nats a member beyond chance. "Without" answers for the
+TIME) must stand out, each by p under 0.001 and at least 0.25 nats a member beyond chance. "Without" answers for the
 campaign as it was found; a scan without the column, which may also find other members, is the exact answer.
 """
 
@@ -49,7 +49,7 @@ def views(campaign: Campaign) -> list[Axis]:
 def stands_out(axis: Axis) -> bool:
     """Say whether a view of who asks is beyond chance, in probability and in size.
 
-    >>> stands_out(Axis("NET", effect=2.0, p_value=0.001)), stands_out(Axis("NET", effect=0.1, p_value=0.001))
+    >>> stands_out(Axis("NET", effect=2.0, p_value=1e-4)), stands_out(Axis("NET", effect=0.1, p_value=1e-4))
     (True, False)
     """
     p_value = 1.0 if axis.p_value is None else axis.p_value
@@ -59,7 +59,7 @@ def stands_out(axis: Axis) -> bool:
 def removals(campaign: Campaign) -> list[Removal]:
     """Say for every kind of evidence that had data whether the campaign would still be reported without it.
 
-    >>> axes = [Axis("WHAT"), Axis("ID", 2.0, 0.001), Axis("NET", 2.0, 0.001), Axis("WORTH")]
+    >>> axes = [Axis("WHAT"), Axis("ID", 2.0, 1e-4), Axis("NET", 2.0, 1e-4), Axis("WORTH")]
     >>> case = Campaign(campaign_id="c", verdict="campaign", q_value=0.01, axes=axes)
     >>> [(removal.axis, removal.falls) for removal in removals(case)]
     [('WHAT', True), ('NET', True), ('ID', True), ('WORTH', True)]
