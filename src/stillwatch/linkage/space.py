@@ -76,17 +76,7 @@ def build_space(frame: Frame, *, seed: int = 0, progress: Progress = silent) -> 
     bundles = bundle(content)
     note()
     net, identity, stack = network_traits(frame), identity_traits(frame), client_traits(frame)
-    everyone = np.arange(frame.n_accounts, dtype=np.int32)
-    owners = {
-        name: incidence(everyone, frame.attribute[name].astype(np.int64), frame.n_accounts) for name in ENTITY_FAMILIES
-    }
-    declared = owners.pop("org_id")
-    company = identity["email_domain"].keep(
-        np.ones(len(identity["email_domain"].account), bool), identity["email_domain"].holders() <= MOST_COLLEAGUES
-    )
-    payer = entities([*owners.values(), company], frame.n_accounts, declared=declared)
-    places = [_main(net["ip"], frame), _main(net["ip_prefix"], frame), identity["email_domain"]]
-    site = entities(places, frame.n_accounts, declared=declared)
+    payer, site = _units(frame, net, identity)
     note()
     region = main_value(frame, "country")
     rhythms = rhythm(frame, region, seed=seed)
@@ -117,6 +107,22 @@ def build_space(frame: Frame, *, seed: int = 0, progress: Progress = silent) -> 
         *_elements(frame, content, bundles),
         np.zeros(frame.n_accounts, bool),
     )
+
+
+def _units(frame: Frame, net: dict[str, Incidence], identity: dict[str, Incidence]) -> tuple[Codes, Codes]:
+    """Return the unit of common payment of each account, and its unit of openly common place, company or owner."""
+    everyone = np.arange(frame.n_accounts, dtype=np.int32)
+    owners = {
+        name: incidence(everyone, frame.attribute[name].astype(np.int64), frame.n_accounts) for name in ENTITY_FAMILIES
+    }
+    declared = owners.pop("org_id")
+    company = identity["email_domain"].keep(
+        np.ones(len(identity["email_domain"].account), bool), identity["email_domain"].holders() <= MOST_COLLEAGUES
+    )
+    payer = entities([*owners.values(), company], frame.n_accounts, declared=declared)
+    places = [_main(net["ip"], frame), _main(net["ip_prefix"], frame), identity["email_domain"]]
+    site = entities(places, frame.n_accounts, declared=declared)
+    return payer, site
 
 
 def _elements(frame: Frame, content: Incidence, bundles: Bundles) -> tuple[Ints, Codes]:
