@@ -19,6 +19,14 @@ def hourly(frame: Frame, rows: npt.NDArray[np.bool_] | None = None) -> tuple[sp.
 
     The hours are those of the days on which anybody asked anything, so that one stray date decades away costs a day and
     not decades. Hours within 48 h after a model launch are left out: a release draws unrelated people at once.
+
+    ``rows`` is a mask over the exchanges (all when None). An empty frame gives one empty hour.
+
+    >>> from types import SimpleNamespace
+    >>> ts, account = np.array([0, 60_000_000, HOUR_US]), np.array([0, 0, 1])
+    >>> counts, hours = hourly(SimpleNamespace(ts=ts, account=account, n_accounts=2, launches={}))
+    >>> counts.toarray()[:, :3].tolist(), len(hours)
+    ([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]], 24)
     """
     ts = frame.ts if rows is None else frame.ts[rows]
     account = frame.account if rows is None else frame.account[rows]
@@ -54,6 +62,15 @@ def rhythm(
     the vector is left short, so that two perfect clocks are not found alike by what little is left. ``region`` is the
     account's country code (-1 unknown); ``rows`` limits the exchanges. Accounts with fewer than 5 active hours are
     zero.
+
+    >>> from types import SimpleNamespace
+    >>> rng = np.random.default_rng(0)
+    >>> own = [rng.choice(960, 60, replace=False) for _ in range(30)]
+    >>> frame = SimpleNamespace(ts=np.concatenate([own[0], *own]) * HOUR_US, account=np.repeat(np.arange(31), 60))
+    >>> frame.n_accounts, frame.launches = 31, {}
+    >>> v = rhythm(frame, np.zeros(31, np.int32))
+    >>> v.shape, bool(v[0] @ v[1] > 0.9), bool(abs(v[0] @ v[2]) < 0.4)
+    ((31, 128), True, True)
     """
     counts, hours = hourly(frame, rows)
     roots = counts.sqrt().astype(np.float32)

@@ -35,7 +35,12 @@ _TEXTS = ("system_text", "prompt_text", "tools_json", "modalities")
 
 @dataclass(frozen=True)
 class Ragged:
-    """A list of 64-bit hashes per row: ``flat[offsets[i]:offsets[i + 1]]`` belongs to row i."""
+    """A list of 64-bit hashes per row: ``flat[offsets[i]:offsets[i + 1]]`` belongs to row i.
+
+    >>> r = Ragged(np.array([0, 2, 3]), np.array([7, 8, 9], np.uint64))
+    >>> r.flat[r.offsets[0] : r.offsets[1]].tolist()
+    [7, 8]
+    """
 
     offsets: Ints
     flat: npt.NDArray[np.uint64]
@@ -102,7 +107,14 @@ class Frame:
         return len(self.ts)
 
     def volume(self) -> Ints:
-        """Return the number of exchanges of each account."""
+        """Return the number of exchanges of each account.
+
+        Int64, one entry an account, in the order of ``account_ids``.
+
+        >>> from types import SimpleNamespace
+        >>> Frame.volume(SimpleNamespace(start=np.array([0, 2, 2, 5]))).tolist()
+        [2, 0, 3]
+        """
         return np.diff(self.start)
 
 

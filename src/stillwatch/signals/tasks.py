@@ -17,7 +17,14 @@ WORD_BUCKETS = 256
 
 @dataclass(frozen=True)
 class Tasks:
-    """Task labels of every exchange: ``topic`` and ``form`` are cue ids (0 none), ``elicits`` a bool."""
+    """Task labels of every exchange: ``topic`` and ``form`` are cue ids (0 none), ``elicits`` a bool.
+
+    Every array has an entry an exchange; ``cell`` numbers the pairs of capability and topic, below ``n_cells``.
+
+    >>> none = np.zeros(2, np.int32)
+    >>> Tasks(none, none, none > 0, np.array([0, 1], np.int32), 2).n_cells
+    2
+    """
 
     topic: Codes
     form: Codes
@@ -27,7 +34,17 @@ class Tasks:
 
 
 def tasks(frame: Frame) -> Tasks:
-    """Label every exchange with its topic, form of answer, whether it elicits, and its cell (capability × topic)."""
+    """Label every exchange with its topic, form of answer, whether it elicits, and its cell (capability × topic).
+
+    Where several cues of one span hit, the one with the highest id counts.
+
+    >>> from types import SimpleNamespace
+    >>> from stillwatch.signals.frame import Ragged
+    >>> cues = Ragged(np.array([0, 2, 3]), np.array([7, 301, 505]))
+    >>> labels = tasks(SimpleNamespace(cues=cues, capability=np.array([1, 1], np.uint8), n_exchanges=2))
+    >>> labels.topic.tolist(), labels.form.tolist(), labels.elicits.tolist(), labels.cell.tolist()
+    ([301, 0], [0, 505], [True, False], [1, 0])
+    """
     rows = frame.cues.rows()
     cue = frame.cues.flat.astype(np.int64)
     topic = _pick(rows, cue, TOPICS, frame.n_exchanges)
@@ -53,6 +70,16 @@ def task_vectors(
 
     Square roots of shares (Hellinger) over capability, topic, form of answer and hashed vocabulary, centred on the mean
     account and shrunk by n / (n + 5), so that the cosine of two accounts says how alike their work is beyond fashion.
+
+    ``rows`` is a mask over the exchanges (all when None).
+
+    >>> from types import SimpleNamespace
+    >>> from stillwatch.signals.frame import Ragged
+    >>> frame = SimpleNamespace(account=np.repeat([0, 1, 2], 5), capability=np.repeat([1, 1, 2], 5), n_accounts=3)
+    >>> frame.n_exchanges, frame.sketch = 15, Ragged(np.zeros(16, np.int64), np.zeros(0, np.uint64))
+    >>> v = task_vectors(frame, Tasks(frame.capability * 0, frame.capability * 0, None, None, 1))
+    >>> bool(v[0] @ v[1] > 0), bool(v[0] @ v[2] < 0)
+    (True, True)
     """
     use = np.ones(frame.n_exchanges, bool) if rows is None else rows
     account, n = frame.account[use], frame.n_accounts

@@ -33,6 +33,10 @@ class Incidence:
     """Account × value pairs, sorted by account then value; ``count`` is exchanges (1 for account attributes).
 
     ``start[a]:start[a + 1]`` are the pairs of account a; ``holders`` counts the accounts of each value.
+
+    >>> pairs = incidence(np.array([0, 0, 1], np.int32), np.array([1, 1, 0]), 2)
+    >>> list(zip(pairs.account.tolist(), pairs.value.tolist(), pairs.count.tolist()))
+    [(0, 1, 2), (1, 0, 1)]
     """
 
     account: Codes
@@ -43,7 +47,11 @@ class Incidence:
     label: npt.NDArray[np.uint64] | None = None
 
     def holders(self) -> Ints:
-        """Return the number of accounts that hold each value."""
+        """Return the number of accounts that hold each value (``n_values`` long).
+
+        >>> incidence(np.array([0, 1, 1], np.int32), np.array([0, 0, 1]), 2).holders().tolist()
+        [2, 1]
+        """
         return self._holders
 
     @cached_property
@@ -51,7 +59,15 @@ class Incidence:
         return np.bincount(self.value, minlength=self.n_values)
 
     def keep(self, mask: npt.NDArray[np.bool_], values: npt.NDArray[np.bool_]) -> Incidence:
-        """Return the pairs under ``mask`` whose value is in ``values``, with values coded densely anew."""
+        """Return the pairs under ``mask`` whose value is in ``values``, with values coded densely anew.
+
+        ``mask`` has an entry a pair, ``values`` an entry a value.
+
+        >>> pairs = incidence(np.array([0, 1, 1], np.int32), np.array([0, 0, 1]), 2)
+        >>> kept = pairs.keep(np.ones(3, bool), np.array([False, True]))
+        >>> kept.account.tolist(), kept.value.tolist()
+        ([1], [0])
+        """
         mask = mask & values[self.value]
         dense = np.cumsum(values) - 1
         label = None if self.label is None else self.label[values]
@@ -84,6 +100,14 @@ def content_traits(frame: Frame, *, min_holders: int = 5) -> Incidence:
 
     A habit is at least two of the account's exchanges, or one when it has no more than four. Hashes held by fewer
     than ``min_holders`` accounts link nobody and are left out. ``label`` is the hash, its kind in the top four bits.
+
+    >>> from types import SimpleNamespace
+    >>> from stillwatch.signals.frame import Ragged
+    >>> hashes = np.array([Kind.HEAD, Kind.HEAD, Kind.PAYLOAD], np.uint64) << np.uint64(60)
+    >>> frame = SimpleNamespace(sketch=Ragged(np.array([0, 1, 3]), hashes), account=np.array([0, 1], np.int32))
+    >>> frame.n_accounts, frame.volume = 2, lambda: np.array([1, 1])
+    >>> content_traits(frame, min_holders=2).account.tolist()
+    [0, 1]
     """
     kinds = frame.sketch.flat >> np.uint64(60)
     wanted = np.isin(kinds, np.array(STACK_KINDS, np.uint64))
@@ -125,7 +149,15 @@ def _parameters(frame: Frame) -> Ints:
 
 
 def network_traits(frame: Frame, *, most: int = 64) -> dict[str, Incidence]:
-    """Return who came from which address and network prefix (``most`` used ones an account at most)."""
+    """Return who came from which address and network prefix (``most`` used ones an account at most), by column name.
+
+    >>> from types import SimpleNamespace
+    >>> codes = np.array([0, 0, 1, 2], np.int32)
+    >>> frame = SimpleNamespace(account=np.zeros(4, np.int32), n_accounts=1, code={"ip": codes, "ip_prefix": codes * 0})
+    >>> held = network_traits(frame, most=2)
+    >>> held["ip"].value.tolist(), held["ip_prefix"].count.tolist()
+    ([0, 1], [4])
+    """
     held = {}
     for name in ("ip", "ip_prefix"):
         pairs = incidence(frame.account, frame.code[name].astype(np.int64), frame.n_accounts)
@@ -137,7 +169,14 @@ def network_traits(frame: Frame, *, most: int = 64) -> dict[str, Incidence]:
 
 
 def identity_traits(frame: Frame) -> dict[str, Incidence]:
-    """Return who signed up with which payment, device, phone, address domain or referral."""
+    """Return who signed up with which payment, device, phone, address domain or referral, by column name.
+
+    >>> from types import SimpleNamespace
+    >>> unknown, card = np.full(3, -1), np.array([0, 0, -1])
+    >>> attribute = {**dict.fromkeys(IDENTITY_FAMILIES, unknown), "payment_hash": card}
+    >>> identity_traits(SimpleNamespace(n_accounts=3, attribute=attribute))["payment_hash"].holders().tolist()
+    [2]
+    """
     everyone = np.arange(frame.n_accounts, dtype=np.int32)
     return {
         name: incidence(everyone, frame.attribute[name].astype(np.int64), frame.n_accounts)
@@ -146,7 +185,13 @@ def identity_traits(frame: Frame) -> dict[str, Incidence]:
 
 
 def main_value(frame: Frame, name: str) -> Codes:
-    """Return the commonest code of a column for each account, -1 when it has none; ties go to the lower code."""
+    """Return the commonest code of a column for each account, -1 when it has none; ties go to the lower code.
+
+    >>> from types import SimpleNamespace
+    >>> frame = SimpleNamespace(account=np.array([0, 0, 0, 1]), n_accounts=3, code={"country": np.array([4, 4, 2, -1])})
+    >>> main_value(frame, "country").tolist()
+    [4, -1, -1]
+    """
     pairs = incidence(frame.account, frame.code[name].astype(np.int64), frame.n_accounts)
     order = np.lexsort((pairs.value, -pairs.count, pairs.account))
     first = np.full(frame.n_accounts, -1, np.int32)

@@ -37,6 +37,10 @@ class Worth:
 
     ``scale[i]`` are the sorted account values of feature i over accounts with at least four exchanges; ``account`` is
     the weighted mean percentile (0 to 1, NaN for quieter accounts).
+
+    >>> measured = Worth(np.zeros((2, 5)), (np.array([0.0]),) * 6, np.array([0.4, np.nan]))
+    >>> measured.names[0], len(measured.names)
+    ('novel inputs', 6)
     """
 
     exchange: Floats
@@ -46,7 +50,20 @@ class Worth:
 
 
 def worth(frame: Frame, labels: Tasks, *, high_value: frozenset[int]) -> Worth:
-    """Measure worth over all exchanges; ``high_value`` are the capability ids a trainer pays for."""
+    """Measure worth over all exchanges; ``high_value`` are the capability ids a trainer pays for.
+
+    An entry of ``scale`` is empty where the data lack the feature, and it is left out of the account's mean.
+
+    >>> from types import SimpleNamespace
+    >>> from stillwatch.signals.frame import Ragged
+    >>> frame = SimpleNamespace(account=np.repeat([0, 1], 4), n_accounts=2, n_exchanges=8, capability=np.arange(8))
+    >>> frame.sketch, frame.volume = Ragged(np.zeros(9, np.int64), np.zeros(0, np.uint64)), lambda: np.array([4, 4])
+    >>> frame.code, frame.number = {"session_id": np.arange(8)}, {"input_tokens": np.ones(8)}
+    >>> frame.number["output_tokens"] = np.ones(8)
+    >>> labels = Tasks(None, None, frame.account > 0, np.arange(8), 8)
+    >>> worth(frame, labels, high_value=frozenset({5, 6, 7})).account.round(2).tolist()
+    [0.37, 0.62]
+    """
     exchange = np.stack(
         [
             _novelty(frame),
@@ -69,6 +86,15 @@ def group_worth(frame: Frame, labels: Tasks, measured: Worth, rows: Mask) -> tup
     """Return the pooled worth of some exchanges (0 to 1; 0.5 is the middle account) and its features' percentiles.
 
     Accounts count alike, however much they sent; a feature that the data lack is left out of the mean.
+
+    ``rows`` is a mask over the exchanges. NaN when no feature is known.
+
+    >>> from types import SimpleNamespace
+    >>> frame, labels = SimpleNamespace(account=np.zeros(4, int), n_accounts=1), SimpleNamespace(cell=np.zeros(4, int))
+    >>> measured = Worth(np.ones((4, 5)), (np.array([0.0, 0.5]),) * 6, np.array([0.9]))
+    >>> value, parts = group_worth(frame, labels, measured, np.ones(4, bool))
+    >>> round(value, 3), parts["elicitation"], parts["systematic coverage"]
+    (0.925, 1.0, 0.5)
     """
     features = _by_account(frame, labels, measured.exchange, rows)
     there = np.bincount(frame.account[rows], minlength=frame.n_accounts) > 0
@@ -82,13 +108,26 @@ def group_worth(frame: Frame, labels: Tasks, measured: Worth, rows: Mask) -> tup
 
 
 def high_value_ids() -> frozenset[int]:
-    """Return the ids of the capabilities that the public disclosures say were harvested."""
+    """Return the ids of the capabilities that the public disclosures say were harvested.
+
+    >>> sorted(high_value_ids())
+    [1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 19, 20]
+    """
     wanted = ("reason", "grad", "rewrit", "coding", "tool", "computer", "vision", "clean", "synthesis", "data")
     return frozenset(number for number, name in CAPABILITIES.items() if any(word in name for word in wanted))
 
 
 def repeats(frame: Frame) -> tuple[Floats, Floats]:
-    """Return how often each exchange's whole prompt occurs in its account and in all the data; NaN without a prompt."""
+    """Return how often each exchange's whole prompt occurs in its account and in all the data; NaN without a prompt.
+
+    >>> from types import SimpleNamespace
+    >>> from stillwatch.signals.frame import Ragged
+    >>> prompt = np.full(3, int(Kind.PAYLOAD) << 60, np.uint64)
+    >>> frame = SimpleNamespace(sketch=Ragged(np.array([0, 1, 2, 3, 3]), prompt), account=np.array([0, 0, 1, 1]))
+    >>> frame.n_accounts, frame.n_exchanges = 2, 4
+    >>> [counts.tolist() for counts in repeats(frame)]
+    [[2.0, 2.0, 1.0, nan], [3.0, 3.0, 3.0, nan]]
+    """
     whole = (frame.sketch.flat >> np.uint64(60)) == np.uint64(Kind.PAYLOAD)
     rows = frame.sketch.rows()[whole]
     _, prompt, everywhere = np.unique(frame.sketch.flat[whole], return_inverse=True, return_counts=True)
