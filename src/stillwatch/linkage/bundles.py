@@ -22,6 +22,11 @@ class Bundles:
 
     An account holds a bundle when it holds at least a third of its traits. ``held.count`` says in how many exchanges
     the account's most used trait of the bundle occurs.
+
+    >>> traits = incidence(np.array([0, 1, 0, 1], np.int32), np.array([0, 0, 1, 1]), 3)
+    >>> bundles = bundle(traits)
+    >>> bundles.size.tolist(), bundles.held.account.tolist()
+    ([2], [0, 1])
     """
 
     of: Codes

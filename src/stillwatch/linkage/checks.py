@@ -32,7 +32,14 @@ _NEAR = 1e-3
 
 
 class PromiseBroken(AssertionError):  # noqa: N818 - named after what happened
-    """A view does not keep a promise."""
+    """A view does not keep a promise.
+
+    >>> from types import SimpleNamespace
+    >>> wrong = SimpleNamespace(scores=lambda group: -np.ones(len(group)), known=lambda group: 1.0)
+    >>> check_scores(wrong, 3, np.random.default_rng(0))
+    Traceback (most recent call last):
+    stillwatch.linkage.checks.PromiseBroken: SimpleNamespace: a score lies outside 0 … inf, for the group [0, 1, 2] of 3
+    """
 
 
 def _broken(view: View, promise: str, group: Ints) -> PromiseBroken:
@@ -46,7 +53,15 @@ def _groups(n_accounts: int, rng: np.random.Generator) -> Iterator[Ints]:
 
 
 def check_deterministic(view: View, n_accounts: int, rng: np.random.Generator) -> None:
-    """Demand that the same group gives exactly the same numbers twice."""
+    """Demand that the same group gives exactly the same numbers twice.
+
+    Raises :class:`PromiseBroken`.
+
+    >>> from stillwatch.linkage.views import Signups
+    >>> created = np.arange(100) * 3_600_000_000
+    >>> view = Signups(created, created, np.arange(100, dtype=np.int32))
+    >>> check_deterministic(view, 100, np.random.default_rng(1))
+    """
     for group in _groups(n_accounts, rng):
         same = view.effect(group) == view.effect(group) and view.known(group) == view.known(group)
         if not same or not np.array_equal(view.scores(group), view.scores(group)):
@@ -54,7 +69,16 @@ def check_deterministic(view: View, n_accounts: int, rng: np.random.Generator) -
 
 
 def check_order(view: View, n_accounts: int, rng: np.random.Generator) -> None:
-    """Demand that the order of the members changes nothing but the order of their scores (rounding aside)."""
+    """Demand that the order of the members changes nothing but the order of their scores (rounding aside).
+
+    Raises :class:`PromiseBroken`.
+
+    >>> from types import SimpleNamespace
+    >>> view = SimpleNamespace(scores=lambda group: np.arange(len(group)), effect=lambda group: 0.0)
+    >>> check_order(view, 3, np.random.default_rng(1))
+    Traceback (most recent call last):
+    stillwatch.linkage.checks.PromiseBroken: SimpleNamespace: scores depend on the order of the members, for ...
+    """
     for group in _groups(n_accounts, rng):
         order = rng.permutation(len(group))
         mixed = group[order]
@@ -65,7 +89,16 @@ def check_order(view: View, n_accounts: int, rng: np.random.Generator) -> None:
 
 
 def check_leaves_input_alone(view: View, n_accounts: int, rng: np.random.Generator) -> None:
-    """Demand that the group is not changed by being measured."""
+    """Demand that the group is not changed by being measured.
+
+    Raises :class:`PromiseBroken`.
+
+    >>> from types import SimpleNamespace
+    >>> view = SimpleNamespace(scores=np.sort, effect=lambda group: group.fill(0), known=np.mean)
+    >>> check_leaves_input_alone(view, 3, np.random.default_rng(1))
+    Traceback (most recent call last):
+    stillwatch.linkage.checks.PromiseBroken: SimpleNamespace: the group was changed by measuring it, for ...
+    """
     for group in _groups(n_accounts, rng):
         before = group.copy()
         for measure in (view.scores, view.effect, view.known):
@@ -75,7 +108,16 @@ def check_leaves_input_alone(view: View, n_accounts: int, rng: np.random.Generat
 
 
 def check_small_groups(view: View, n_accounts: int, rng: np.random.Generator) -> None:
-    """Demand finite numbers for groups of none, one and two."""
+    """Demand finite numbers for groups of none, one and two.
+
+    Raises :class:`PromiseBroken`.
+
+    >>> from types import SimpleNamespace
+    >>> view = SimpleNamespace(scores=lambda group: group * 0.0, effect=lambda group: 1 / len(group), known=len)
+    >>> check_small_groups(view, 9, np.random.default_rng(1))
+    Traceback (most recent call last):
+    stillwatch.linkage.checks.PromiseBroken: SimpleNamespace: a group of 0 raises ZeroDivisionError(...), for ...
+    """
     for size in (0, 1, 2):
         group = np.sort(rng.choice(n_accounts, min(size, n_accounts), replace=False)).astype(np.int64)
         with np.errstate(all="raise"):
@@ -88,7 +130,16 @@ def check_small_groups(view: View, n_accounts: int, rng: np.random.Generator) ->
 
 
 def check_scores(view: View, n_accounts: int, rng: np.random.Generator) -> None:
-    """Demand one score a member, from 0 to the cap, and a share of members known."""
+    """Demand one score a member, from 0 to the cap, and a share of members known.
+
+    Raises :class:`PromiseBroken`.
+
+    >>> from types import SimpleNamespace
+    >>> view = SimpleNamespace(scores=lambda group: np.full(len(group), 5.0), known=lambda group: 1.0, cap=4.0)
+    >>> check_scores(view, 3, np.random.default_rng(0))
+    Traceback (most recent call last):
+    stillwatch.linkage.checks.PromiseBroken: SimpleNamespace: a score lies outside 0 … 4, for the group [0, 1, 2] of 3
+    """
     cap = float(getattr(view, "cap", np.inf))
     for group in _groups(n_accounts, rng):
         scores = view.scores(group)
@@ -104,6 +155,12 @@ def check_strangers(view: View, n_accounts: int, rng: np.random.Generator) -> No
     """Demand that random groups are ordinary among random groups of the same size.
 
     Of twenty of them at most three may come out with p < 0.01 against a null of sixty others.
+
+    Raises :class:`PromiseBroken`.
+
+    >>> from types import SimpleNamespace
+    >>> lengths = np.random.default_rng(0).random(200)
+    >>> check_strangers(SimpleNamespace(effect=lambda group: lengths[group].mean()), 200, np.random.default_rng(1))
     """
     size = min(_SIZE, max(3, n_accounts // 4))
     drawn = [np.sort(rng.choice(n_accounts, size, replace=False)).astype(np.int64) for _ in range(_STRANGERS + _NULL)]

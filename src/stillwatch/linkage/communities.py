@@ -17,7 +17,12 @@ Floats = npt.NDArray[np.float64]
 def communities(graph: sp.csr_matrix, resolutions: tuple[float, ...], *, least: int, seed: int = 0) -> list[Ints]:
     """Return the distinct communities of at least ``least`` nodes over all resolutions, each sorted.
 
-    One thread and a fixed seed: the same graph gives the same communities.
+    ``graph`` is symmetric (nodes × nodes, weights above 0); a greater resolution gives smaller communities (PLM,
+    Staudt & Meyerhenke 2016). One thread and a fixed seed: the same graph gives the same communities.
+
+    >>> triangles = sp.csr_matrix(np.kron(np.eye(2), np.ones((3, 3))))
+    >>> [group.tolist() for group in communities(triangles, (1.0,), least=3)]
+    [[0, 1, 2], [3, 4, 5]]
     """
     upper = sp.triu(graph, k=1).tocoo()
     if not upper.nnz:
@@ -44,6 +49,13 @@ def nearest(vectors: Vectors, *, k: int = 12, floor: float = 0.25, block: int = 
     """Return the graph of each account's ``k`` most alike accounts with cosine ≥ ``floor`` (weights are cosines).
 
     Exact, in blocks of rows: the product of all rows with all rows.
+
+    ``vectors`` are accounts × dimensions, of length 1 at most; a zero row has no neighbours.
+
+    >>> vectors = np.array([[1, 0], [0.8, 0.6], [0, 1], [0, 0]], np.float32)
+    >>> graph = nearest(vectors, k=1)
+    >>> [part.tolist() for part in graph.nonzero()]
+    [[0, 1, 1, 2], [1, 0, 2, 1]]
     """
     there = np.flatnonzero(np.abs(vectors).sum(axis=1) > 0)
     dense = vectors[there]
@@ -73,6 +85,14 @@ def shared_values(families: list[Incidence], n_accounts: int, *, most: int = 200
 
     Values held by more than ``most`` accounts are left out: they are the business of the group scan, and would make
     the work quadratic in a popular value.
+
+    ``u`` is the share of accounts that hold a value; the graph is symmetric (accounts × accounts), its diagonal empty.
+
+    >>> from stillwatch.signals.traits import incidence
+    >>> card = incidence(np.array([0, 1, 2], np.int32), np.array([0, 0, 1]), 99)
+    >>> graph = shared_values([card], 99)
+    >>> graph[0, 1].round(3).item(), graph.nnz
+    (2.996, 2)
     """
     total = sp.csr_matrix((n_accounts, n_accounts))
     for family in families:

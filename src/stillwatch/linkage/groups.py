@@ -33,7 +33,11 @@ SCREEN_DRAWS, DRAWS = 40, 200
 
 @dataclass(frozen=True)
 class Candidate:
-    """A group to test: its route (A or B), where it comes from in words, its accounts, any bundle, and its worth."""
+    """A group to test: its route (A or B), where it comes from in words, its accounts, any bundle, and its worth.
+
+    >>> Candidate("B", "alike work", np.arange(8)).bundle
+    -1
+    """
 
     route: str
     what: str
@@ -44,7 +48,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class ViewResult:
-    """One view of one group: nats a member, the null's mean, p-value, and the share of members with evidence."""
+    """One view of one group: nats a member, the null's mean, p-value, and the share of members with evidence.
+
+    >>> round(ViewResult(effect=1.5, expected=0.2, p_value=1e-6, known=1.0).excess, 2)
+    1.3
+    """
 
     effect: float
     expected: float
@@ -59,7 +67,12 @@ class ViewResult:
 
 @dataclass(frozen=True)
 class Group:
-    """A tested candidate: views by name, the p-value that two independent kinds of evidence hold, and its q-value."""
+    """A tested candidate: views by name, the p-value that two independent kinds of evidence hold, and its q-value.
+
+    >>> view = ViewResult(effect=1.5, expected=0.2, p_value=1e-6, known=1.0)
+    >>> Group(Candidate("B", "alike work", np.arange(8)), {"NET": view, "ID": view}, 3e-6, 0.001).q_value
+    0.001
+    """
 
     candidate: Candidate
     views: dict[str, ViewResult]
@@ -81,7 +94,15 @@ def candidates(space: Space, *, seed: int = 0) -> list[Candidate]:
 
 
 def worthwhile(space: Space, candidate: Candidate) -> float:
-    """Return the worth of a candidate: of the exchanges that carry its bundle, else of its members' accounts."""
+    """Return the worth of a candidate: of the exchanges that carry its bundle, else of its members' accounts.
+
+    From 0 to 1 (0.5 is the middle account), 0 when nothing is known.
+
+    >>> from types import SimpleNamespace
+    >>> space = SimpleNamespace(worth=SimpleNamespace(account=np.array([0.25, 0.75, np.nan])))
+    >>> worthwhile(space, Candidate("B", "alike work", np.arange(3)))
+    0.5
+    """
     if candidate.bundle >= 0:
         rows = np.zeros(space.frame.n_exchanges, bool)
         rows[space.element_rows[space.element_bundle == candidate.bundle]] = True
@@ -181,7 +202,17 @@ def _test(space: Space, candidate: Candidate, rng: np.random.Generator) -> tuple
 
 
 def view_result(space: Space, name: str, members: Ints, rng: np.random.Generator, count: int) -> ViewResult:
-    """Measure one view of a group against stratified draws."""
+    """Measure one view of a group against stratified draws.
+
+    ``count`` draws; the p-value is NaN when fewer than a tenth of the members have evidence.
+
+    >>> from types import SimpleNamespace
+    >>> from stillwatch.linkage.views import Signups
+    >>> unknown = Signups(np.full(9, -1), np.zeros(0, np.int64), np.arange(9, dtype=np.int32))
+    >>> space, rng = SimpleNamespace(views={"LIFE": unknown}), np.random.default_rng(0)
+    >>> view_result(space, "LIFE", np.arange(3), rng, 40).p_value
+    nan
+    """
     view = space.views[name]
     known = view.known(members)
     if known < 0.1:

@@ -18,7 +18,11 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Strata:
-    """``of[a]`` is the stratum of account a; one with fewer than ``least`` accounts was joined to a coarser one."""
+    """``of[a]`` is the stratum of account a; one with fewer than ``least`` accounts was joined to a coarser one.
+
+    >>> strata([np.array([7, 5, 7], np.int32)], least=1).members[1].tolist()
+    [0, 2]
+    """
 
     of: Codes
     members: tuple[Ints, ...]
@@ -54,7 +58,13 @@ def strata(columns: list[Codes], *, least: int = 30) -> Strata:
 
 @dataclass(frozen=True)
 class Owners:
-    """Units of common ownership of two or more accounts, sorted by size; ``unit[a]`` is the unit of account a."""
+    """Units of common ownership of two or more accounts, sorted by size; ``unit[a]`` is the unit of account a.
+
+    ``flat[bounds[i]:bounds[i + 1]]`` are the accounts of the i-th such unit.
+
+    >>> Owners.of(np.array([0, 1, 0], np.int32)).flat.tolist()
+    [0, 2]
+    """
 
     unit: Codes
     flat: Ints
@@ -76,7 +86,12 @@ class Owners:
         return cls(unit, np.concatenate(parts) if parts else np.zeros(0, np.int64), bounds)
 
     def outside(self, inside: npt.NDArray[np.bool_]) -> tuple[Ints, Ints]:
-        """Return members and bounds of the units that have no account ``inside``."""
+        """Return members and bounds of the units that have no account ``inside`` (a mask over accounts).
+
+        >>> owners = Owners.of(np.array([0, 0, 1, 1], np.int32))
+        >>> [part.tolist() for part in owners.outside(np.array([True, False, False, False]))]
+        [[2, 3], [0, 2]]
+        """
         sizes = np.diff(self.bounds)
         touched = np.add.reduceat(inside[self.flat], self.bounds[:-1]) > 0 if len(sizes) else np.zeros(0, bool)
         flat = self.flat[np.repeat(~touched, sizes)]
@@ -86,7 +101,14 @@ class Owners:
 def unit_draws(
     group: Ints, barred: npt.NDArray[np.bool_], space: Strata, owners: Owners, rng: np.random.Generator, count: int
 ) -> list[Ints]:
-    """Draw ``count`` groups of as many single accounts as this one has owners: there an owner is one unit."""
+    """Draw ``count`` groups of as many single accounts as this one has owners: there an owner is one unit.
+
+    >>> everyone = strata([np.zeros(50, np.int32)])
+    >>> owners = Owners.of(np.array([0, 0, *range(1, 49)], np.int32))
+    >>> drawn = unit_draws(np.arange(4), np.zeros(50, bool), everyone, owners, np.random.default_rng(0), 5)
+    >>> [len(group) for group in drawn]
+    [3, 3, 3, 3, 3]
+    """
     inside = barred.copy()
     inside[group] = True
     _, first = np.unique(owners.unit[group], return_index=True)
@@ -101,6 +123,14 @@ def draws(
     Colleagues choose the same tools, so chance does not break them up: where the group holds s accounts of one owner, a
     draw holds s accounts of one other owner of s to 2s accounts. Single accounts come from their stratum, without
     replacement; where fewer than ten of a stratum are outside the group they come from everyone outside.
+
+    ``group`` are account codes, ``barred`` a mask over accounts. Draws come from ``rng`` alone.
+
+    >>> alone = Owners.of(np.arange(50, dtype=np.int32))
+    >>> everyone = strata([np.zeros(50, np.int32)])
+    >>> drawn = draws(np.arange(4), np.zeros(50, bool), everyone, alone, np.random.default_rng(0), 5)
+    >>> [len(group) for group in drawn], bool(min(group.min() for group in drawn) >= 4)
+    ([4, 4, 4, 4, 4], True)
     """
     inside = barred.copy()
     inside[group] = True
@@ -234,5 +264,9 @@ def partial_conjunction(p: Floats, need: int = 2) -> float:
 
 
 def sample(statistic: Callable[[Ints], float], drawn: list[Ints]) -> Floats:
-    """Return the statistic on every draw."""
+    """Return the statistic on every draw (one float a draw).
+
+    >>> sample(np.mean, [np.array([1, 3]), np.array([5])]).tolist()
+    [2.0, 5.0]
+    """
     return np.array([statistic(group) for group in drawn])

@@ -23,7 +23,12 @@ HOUR_US = 3_600_000_000
 
 
 class View(Protocol):
-    """What a view offers: a score for each member, one number for the group, and who has any evidence at all."""
+    """What a view offers: a score for each member, one number for the group, and who has any evidence at all.
+
+    >>> view: View = Signups(np.full(3, -1), np.zeros(0, np.int64), np.arange(3, dtype=np.int32))
+    >>> view.scores(np.arange(3)).tolist(), view.effect(np.arange(3)), view.known(np.arange(3))
+    ([0.0, 0.0, 0.0], 0.0, 0.0)
+    """
 
     def scores(self, group: Ints) -> Floats:
         """Return nats for each member of the group (account codes), in the group's order."""
@@ -40,6 +45,12 @@ class Sharing:
     """Shared values of one or more families, capped in nats a member.
 
     ``entity[a]`` is the unit of account a in the *other* view; members of one unit count once for a value.
+
+    >>> from stillwatch.signals.traits import incidence
+    >>> card = incidence(np.array([0, 1, 2], np.int32), np.array([0, 0, 1]), 100)
+    >>> cards = Sharing((card,), 9.0, np.arange(100, dtype=np.int32))
+    >>> cards.scores(np.array([0, 1, 2])).round(2).tolist(), cards.known(np.array([0, 99]))
+    ([4.58, 4.58, 0.0], 0.5)
     """
 
     families: tuple[Incidence, ...]
@@ -47,7 +58,15 @@ class Sharing:
     entity: Codes
 
     def scores(self, group: Ints) -> Floats:
-        """Return log(share of the other units with the member's best value / its share outside the group)."""
+        """Return log(share of the other units with the member's best value / its share outside the group).
+
+        Nats from 0 to ``cap``; 0 when the group is of one unit. The background is smoothed by half an account.
+
+        >>> from stillwatch.signals.traits import incidence
+        >>> card = incidence(np.array([0, 1], np.int32), np.array([0, 0]), 100)
+        >>> Sharing((card,), 9.0, np.zeros(100, np.int32)).scores(np.array([0, 1])).tolist()
+        [0.0, 0.0]
+        """
         place = np.argsort(self.entity[group], kind="stable")
         order = group[place]
         best = np.zeros(len(order))
@@ -76,6 +95,11 @@ class Signups:
     """Sign-ups that come together: local density in the group against everyone else's (6 hours and 3 days).
 
     ``created`` is microseconds by account (-1 unknown), ``moments`` all known ones sorted.
+
+    >>> created = np.array([0, 60, 120, 10**13, 2 * 10**13, -1])
+    >>> signups = Signups(created, np.sort(created[created >= 0]), np.arange(6, dtype=np.int32))
+    >>> signups.scores(np.array([0, 1, 2, 5])).round(2).tolist(), signups.known(np.array([0, 1, 2, 5]))
+    ([0.81, 0.81, 0.81, 0.0], 0.75)
     """
 
     created: Ints
@@ -84,7 +108,14 @@ class Signups:
     cap: float = 4.0
 
     def scores(self, group: Ints) -> Floats:
-        """Return log((others near + 1) / (expected near + 1)) for each member, the better of two widths."""
+        """Return log((others near + 1) / (expected near + 1)) for each member, the better of two widths.
+
+        0 for a member without a sign-up time, and for all when fewer than three have one.
+
+        >>> created = np.array([0, 60, -1])
+        >>> Signups(created, created[:2], np.arange(3, dtype=np.int32)).scores(np.arange(3)).tolist()
+        [0.0, 0.0, 0.0]
+        """
         known = self.created[group] >= 0
         out = np.zeros(len(group))
         if known.sum() < 3:
@@ -114,7 +145,14 @@ class Signups:
 
 @dataclass(frozen=True)
 class Likeness:
-    """Mean cosine between members' vectors (rhythm or kind of work); ``nats`` turns a cosine into nats a member."""
+    """Mean cosine between members' vectors (rhythm or kind of work); ``nats`` turns a cosine into nats a member.
+
+    ``vectors`` are accounts × dimensions, of length 1 at most, zero without evidence.
+
+    >>> alike = Likeness(np.eye(4, dtype=np.float32)[[0, 0, 0, 1]], np.arange(4, dtype=np.int32), 8.0, 5.0)
+    >>> alike.effect(np.array([0, 1, 2])), alike.scores(np.array([0, 3])).tolist(), alike.known(np.array([0, 3]))
+    (8.0, [0.0, 0.0], 1.0)
+    """
 
     vectors: Vectors
     entity: Codes
@@ -130,7 +168,16 @@ class Likeness:
         return np.asarray(np.clip(nats, 0.0, self.cap), np.float64)
 
     def effect(self, group: Ints) -> float:
-        """Return the mean cosine over pairs of different units, in nats; an entity counts as one unit."""
+        """Return the mean cosine over pairs of different units, in nats; an entity counts as one unit.
+
+        0 when fewer than three units have a vector.
+
+        >>> same = np.ones((3, 1), np.float32)
+        >>> Likeness(same, np.array([0, 1, 2], np.int32), 8.0, 5.0).effect(np.arange(3))
+        8.0
+        >>> Likeness(same, np.array([0, 0, 1], np.int32), 8.0, 5.0).effect(np.arange(3))
+        0.0
+        """
         order = np.argsort(self.entity[group], kind="stable")
         unit = self.entity[group][order]
         first = np.flatnonzero(np.concatenate(([True], unit[1:] != unit[:-1]))) if len(unit) else np.zeros(0, np.int64)
