@@ -20,7 +20,11 @@ FINGERPRINT_COLUMNS = ("sketch", "template_id", "cues", "capability", "novelty")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a canonical table."""
+    """One column of a canonical table: name, Arrow type, meaning and unit, whether required, and privacy class.
+
+    >>> Column("latency_ms", pa.float64(), "milliseconds").privacy
+    'fact'
+    """
 
     name: str
     type: pa.DataType

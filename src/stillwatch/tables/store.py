@@ -40,8 +40,8 @@ _SMALL = {
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Cast a table to a canonical schema: missing nullable columns become null, others are an error.
 
-    Raises :class:`DatasetError` on a missing required column, an unknown column, a null where none may be or a type
-    that does not cast.
+    Times finer than microseconds are cut. Raises :class:`DatasetError` on a missing required column, an unknown
+    column, a null where none may be or a type that does not cast.
 
     >>> conform(pa.table({"model": ["m"], "released_at": [0]}), LAUNCHES).schema == LAUNCHES
     True
@@ -59,7 +59,7 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
         column = table.column(field.name)
         if column.type != field.type:
             try:
-                column = column.cast(field.type)
+                column = column.cast(field.type, safe=not pa.types.is_timestamp(field.type))
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                 raise DatasetError(f"column {field.name!r} is not {field.type}: {error}") from error
         if not field.nullable and column.null_count:
@@ -77,6 +77,14 @@ class Dataset:
     ...     Dataset.open(folder)
     Traceback (most recent call last):
     stillwatch.errors.DatasetError: ... holds no dataset: neither exchanges/ nor accounts.parquet is there
+    >>> row = {"exchange_id": "e1", "account_id": "a", "ts": 0, "model": "m"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with DatasetWriter(folder) as writer:
+    ...         writer.add_exchanges(pa.Table.from_pylist([row]))
+    ...         writer.commit()
+    ...     dataset = Dataset.open(folder)
+    ...     dataset.days(), dataset.count_exchanges(), [b.to_pylist() for b in dataset.batches(["model"])]
+    (['1970-01-01'], 1, [[{'model': 'm'}]])
     """
 
     path: Path
@@ -86,6 +94,10 @@ class Dataset:
         """Open a dataset, first finishing or dropping what an interrupted writer left.
 
         Raises :class:`DatasetError` when the folder holds none.
+
+        >>> Dataset.open("no-such-folder")
+        Traceback (most recent call last):
+        stillwatch.errors.DatasetError: no-such-folder holds no dataset: ...
         """
         folder = Path(path)
         recover(folder)
@@ -95,21 +107,36 @@ class Dataset:
         return dataset
 
     def exchange_files(self) -> list[Path]:
-        """Return the Parquet files of exchanges, by day and name."""
+        """Return the Parquet files of exchanges, by day and name.
+
+        >>> Dataset(Path("no-such-folder")).exchange_files()
+        []
+        """
         return sorted((self.path / "exchanges").glob("day=*/*.parquet"))
 
     def days(self) -> list[str]:
-        """Return the days that have exchanges, ascending, as YYYY-MM-DD."""
+        """Return the days that have exchanges, ascending, as YYYY-MM-DD.
+
+        >>> Dataset(Path("no-such-folder")).days()
+        []
+        """
         return sorted({file.parent.name.removeprefix("day=") for file in self.exchange_files()})
 
     def count_exchanges(self) -> int:
-        """Return the number of exchanges, from the Parquet footers alone."""
+        """Return the number of exchanges, from the Parquet footers alone.
+
+        >>> Dataset(Path("no-such-folder")).count_exchanges()
+        0
+        """
         return sum(int(pq.read_metadata(file).num_rows) for file in self.exchange_files())
 
     def exchanges(self, connection: Any) -> Any:
         """Return the exchanges as an Ibis table on a connection from :func:`stillwatch.tables.engines.connect`.
 
         Columns that the files lack come as typed nulls, so that every reader sees the whole contract.
+
+        >>> Dataset(Path("no-such-folder")).exchanges(None).columns[:3]
+        ('exchange_id', 'account_id', 'ts')
         """
         files = [str(file) for file in self.exchange_files()]
         if not files:
@@ -121,6 +148,9 @@ class Dataset:
         """Yield record batches of the exchanges, day by day, columns typed as the contract says.
 
         Rows come in file order; a column that a file lacks comes as nulls.
+
+        >>> list(Dataset(Path("no-such-folder")).batches(["model"]))
+        []
         """
         schema = pa.schema([EXCHANGES.field(name) for name in columns])
         for file in self.exchange_files():
@@ -131,15 +161,29 @@ class Dataset:
                 yield from table.combine_chunks().to_batches()
 
     def accounts(self) -> pa.Table:
-        """Return the accounts table, in the contract's columns; empty when there is none."""
+        """Return the accounts table, in the contract's columns; empty when there is none.
+
+        Raises :class:`DatasetError` when the file is not readable Parquet or breaks the contract.
+
+        >>> Dataset(Path("no-such-folder")).accounts().schema == ACCOUNTS
+        True
+        """
         return self._small("accounts")
 
     def launches(self) -> pa.Table:
-        """Return the model launches; empty when there are none."""
+        """Return the model launches; empty when there are none. Raises as :meth:`accounts` does.
+
+        >>> Dataset(Path("no-such-folder")).launches().column_names
+        ['model', 'released_at']
+        """
         return self._small("launches")
 
     def labels(self) -> tuple[pa.Table, pa.Table]:
-        """Return the truth (accounts, exchanges); only ``evaluate``, tests and benchmarks may call this."""
+        """Return the truth (accounts, exchanges); only ``evaluate``, tests and benchmarks may call this.
+
+        >>> [len(table) for table in Dataset(Path("no-such-folder")).labels()]
+        [0, 0]
+        """
         return self._small("label_accounts"), self._small("label_exchanges")
 
     def _small(self, name: str) -> pa.Table:
@@ -165,7 +209,15 @@ def _whole(table: Any, schema: pa.Schema) -> Any:
 
 
 def recover(folder: Path) -> None:
-    """Finish an interrupted commit (its rename list is complete) or drop an interrupted staging."""
+    """Finish an interrupted commit (its rename list is complete) or drop an interrupted staging.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (Path(folder) / ".staging").mkdir()
+    ...     recover(Path(folder))
+    ...     list(Path(folder).iterdir())
+    []
+    """
     journal = folder / _JOURNAL
     if journal.exists():
         for source, target in json.loads(journal.read_text()):
@@ -233,6 +285,14 @@ class DatasetWriter:
         """Stage rows, split by the UTC day of ``ts``; a day's rows are kept in the order they come.
 
         Duplicate ids are the caller's matter: the writer stores what it is given.
+
+        Raises :class:`DatasetError` as :func:`conform` does.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, DatasetWriter(folder) as writer:
+        ...     writer.add_exchanges(pa.table({"exchange_id": ["e"]}))
+        Traceback (most recent call last):
+        stillwatch.errors.DatasetError: column 'account_id' is required and missing
         """
         table = conform(table, EXCHANGES)
         days = pc.strftime(table.column("ts"), format="%Y-%m-%d")
@@ -247,11 +307,27 @@ class DatasetWriter:
             self._open[day][1].write_table(part, row_group_size=_ROWS_PER_GROUP)
 
     def set_accounts(self, table: pa.Table) -> None:
-        """Replace the accounts table."""
+        """Replace the accounts table; raises :class:`DatasetError` as :func:`conform` does.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with DatasetWriter(folder) as writer:
+        ...         writer.set_accounts(pa.table({"account_id": ["a"], "created_at": [0]}))
+        ...         writer.commit()
+        ...     Dataset.open(folder).accounts()["account_id"].to_pylist()
+        ['a']
+        """
         self._set("accounts", table)
 
     def set_launches(self, table: pa.Table) -> None:
-        """Replace the launches table."""
+        """Replace the launches table; raises :class:`DatasetError` as :func:`conform` does.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, DatasetWriter(folder) as writer:
+        ...     writer.set_launches(pa.table({"model": ["m"]}))
+        Traceback (most recent call last):
+        stillwatch.errors.DatasetError: column 'released_at' is required and missing
+        """
         self._set("launches", table)
 
     def set_labels(self, accounts: pa.Table, exchanges: pa.Table) -> None:
@@ -260,7 +336,16 @@ class DatasetWriter:
         self._set("label_exchanges", exchanges)
 
     def add_file(self, target: str, content: bytes) -> None:
-        """Stage any other file of the dataset (rejects, coverage), named by its path inside the folder."""
+        """Stage any other file of the dataset (rejects, coverage), named by its path inside the folder.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with DatasetWriter(folder) as writer:
+        ...         writer.add_file("rejects/a.ndjson", b"")
+        ...         writer.commit()
+        ...     [file.name for file in Path(folder).glob("rejects/*")]
+        ['a.ndjson']
+        """
         staged = self._staging / target.replace("/", "__")
         staged.write_bytes(content)
         self._rename(staged, target)
@@ -278,7 +363,14 @@ class DatasetWriter:
         recover(self.path)
 
     def abandon(self) -> None:
-        """Drop everything staged; the dataset stays as it was."""
+        """Drop everything staged; the dataset stays as it was.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     DatasetWriter(folder).abandon()
+        ...     list(Path(folder).iterdir())
+        []
+        """
         for _, writer in self._open.values():
             writer.close()
         shutil.rmtree(self._staging, ignore_errors=True)
