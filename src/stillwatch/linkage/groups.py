@@ -61,7 +61,11 @@ class ViewResult:
 
     @property
     def excess(self) -> float:
-        """Return nats a member beyond what chance gives."""
+        """Return nats a member beyond what chance gives.
+
+        >>> ViewResult(effect=1.5, expected=0.5, p_value=1e-6, known=1.0).excess
+        1.0
+        """
         return self.effect - self.expected
 
 
@@ -81,7 +85,11 @@ class Group:
 
 
 def candidates(space: Space, *, seed: int = 0) -> list[Candidate]:
-    """Propose groups by both routes, largest first, near-duplicates left out."""
+    """Propose groups by both routes, largest first, near-duplicates left out.
+
+    Groups are of eight accounts at least and half of all at most; a near-duplicate has Jaccard similarity ≥ 0.8 with
+    an earlier group of the same route. Each comes with its worth; the same ``seed`` gives the same groups.
+    """
     n = space.frame.n_accounts
     proposed = [*_by_construction(space), *_by_work(space, seed), *_by_sharing(space, seed)]
     kept: list[Candidate] = []
@@ -171,6 +179,11 @@ def examine(space: Space, proposed: list[Candidate], *, seed: int = 0, progress:
 
     Groups whose pooled worth is below that of the middle account are not tested: no trainer wants them, and worth takes
     no part in the tests, so leaving them out costs no validity and buys power.
+
+    The q-values bound the false groups of both routes together; a seed and a candidate's place decide its draws.
+
+    >>> examine(None, [Candidate("B", "alike work", np.arange(8), worth=0.3)])
+    []
     """
     proposed = [candidate for candidate in proposed if candidate.worth >= LEAST_WORTH]
     results = []

@@ -41,6 +41,10 @@ class Space:
     """The linking evidence of a dataset. ``views`` holds NET, ID, LIFE, TIME, STACK and TASK.
 
     ``barred`` accounts belong to networks already found and take no part in what chance is measured on.
+
+    ``stack``, ``net`` and ``identity`` hold pairs of account and value by family; ``payer`` and ``site`` are the
+    unit of each account by payment and by place; ``element_rows`` and ``element_bundle`` pair sketch elements'
+    exchanges with their bundles; ``strata`` says by view who is compared with whom.
     """
 
     frame: Frame
@@ -62,7 +66,7 @@ class Space:
 
 
 def build_space(frame: Frame, *, seed: int = 0, progress: Progress = silent) -> Space:
-    """Compute all linking evidence of a frame."""
+    """Compute all linking evidence of a frame; ``seed`` draws the random directions that rhythms are seen along."""
     steps = iter(range(1, 7))
 
     def note() -> None:

@@ -79,11 +79,23 @@ class Sharing:
         return out
 
     def effect(self, group: Ints) -> float:
-        """Return the mean score."""
+        """Return the mean score (nats a member), 0 for an empty group.
+
+        >>> from stillwatch.signals.traits import incidence
+        >>> card = incidence(np.array([0, 1], np.int32), np.array([0, 0]), 100)
+        >>> Sharing((card,), 2.0, np.arange(100, dtype=np.int32)).effect(np.array([0, 1, 7, 8]))
+        1.0
+        """
         return float(self.scores(group).mean()) if len(group) else 0.0
 
     def known(self, group: Ints) -> float:
-        """Return the share of members with any value."""
+        """Return the share of members with any value, 0 for an empty group.
+
+        >>> from stillwatch.signals.traits import incidence
+        >>> card = incidence(np.array([0], np.int32), np.array([0]), 4)
+        >>> Sharing((card,), 2.0, np.arange(4, dtype=np.int32)).known(np.arange(4))
+        0.25
+        """
         has = np.zeros(len(group), bool)
         for family in self.families:
             has |= np.diff(family.start)[group] > 0
@@ -135,11 +147,21 @@ class Signups:
         return out
 
     def effect(self, group: Ints) -> float:
-        """Return the mean score."""
+        """Return the mean score (nats a member), 0 for an empty group.
+
+        >>> created = np.array([0, 60, -1])
+        >>> Signups(created, created[:2], np.arange(3, dtype=np.int32)).effect(np.arange(3))
+        0.0
+        """
         return float(self.scores(group).mean()) if len(group) else 0.0
 
     def known(self, group: Ints) -> float:
-        """Return the share of members with a sign-up time."""
+        """Return the share of members with a sign-up time, 0 for an empty group.
+
+        >>> created = np.array([0, 60, -1, -1])
+        >>> Signups(created, created[:2], np.arange(4, dtype=np.int32)).known(np.arange(4))
+        0.5
+        """
         return float((self.created[group] >= 0).mean()) if len(group) else 0.0
 
 
@@ -160,7 +182,12 @@ class Likeness:
     cap: float
 
     def scores(self, group: Ints) -> Floats:
-        """Return the cosine of each member with the mean of the other members, in nats."""
+        """Return the cosine of each member with the mean of the other members, in nats from 0 to ``cap``.
+
+        >>> same = np.ones((3, 1), np.float32)
+        >>> Likeness(same, np.arange(3, dtype=np.int32), 8.0, 5.0).scores(np.arange(3)).tolist()
+        [5.0, 5.0, 5.0]
+        """
         units = self.vectors[group]
         total = units.sum(axis=0)
         others = (total - units) / max(1, len(group) - 1)
@@ -194,7 +221,12 @@ class Likeness:
         return self.nats * cosine
 
     def known(self, group: Ints) -> float:
-        """Return the share of members with a vector."""
+        """Return the share of members with a vector, 0 for an empty group.
+
+        >>> vectors = np.array([[1.0], [0.0]], np.float32)
+        >>> Likeness(vectors, np.arange(2, dtype=np.int32), 8.0, 5.0).known(np.arange(2))
+        0.5
+        """
         return float((np.abs(self.vectors[group]).sum(axis=1) > 0).mean()) if len(group) else 0.0
 
 

@@ -98,12 +98,22 @@ class Frame:
 
     @property
     def n_accounts(self) -> int:
-        """Return the number of accounts."""
+        """Return the number of accounts.
+
+        >>> from types import SimpleNamespace
+        >>> Frame.n_accounts.fget(SimpleNamespace(account_ids=pa.array(["a", "b"])))
+        2
+        """
         return len(self.account_ids)
 
     @property
     def n_exchanges(self) -> int:
-        """Return the number of exchanges."""
+        """Return the number of exchanges.
+
+        >>> from types import SimpleNamespace
+        >>> Frame.n_exchanges.fget(SimpleNamespace(ts=np.array([0, 5, 9])))
+        3
+        """
         return len(self.ts)
 
     def volume(self) -> Ints:

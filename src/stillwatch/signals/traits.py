@@ -120,9 +120,18 @@ def content_traits(frame: Frame, *, min_holders: int = 5) -> Incidence:
 
 
 def client_traits(frame: Frame) -> dict[str, Incidence]:
-    """Return who uses which client stack: user agent, TLS and client fingerprint, request parameters.
+    """Return who uses which client stack: user agent, TLS and client fingerprint, request parameters, by that name.
 
     A value is held when it is in at least a fifth of the account's exchanges.
+
+    >>> from types import SimpleNamespace
+    >>> unset, agent = np.full(6, np.nan), np.array([0, 0, 0, 0, 0, 1])
+    >>> frame = SimpleNamespace(account=np.zeros(6, np.int32), n_accounts=1, volume=lambda: np.array([6]))
+    >>> frame.code = {"user_agent": agent, "tls_fingerprint": agent * 0, "client_fingerprint": agent * 0}
+    >>> frame.number = {"max_tokens": unset, "temperature": unset, "n_choices": unset}
+    >>> frame.flag = {"logprobs_requested": np.full(6, -1)}
+    >>> client_traits(frame)["user_agent"].value.tolist()
+    [0]
     """
     families: dict[str, Ints] = {
         name: frame.code[name].astype(np.int64) for name in ("user_agent", "tls_fingerprint", "client_fingerprint")
