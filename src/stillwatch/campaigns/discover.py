@@ -43,7 +43,14 @@ class Found:
 
     @property
     def coordinated(self) -> int:
-        """Return how many of the four WHO views stand out."""
+        """Return how many of the four WHO views stand out.
+
+        >>> from types import SimpleNamespace
+        >>> beyond, ordinary = ViewResult(1.0, 0.2, 1e-5, 1.0), ViewResult(0.2, 0.2, 0.5, 1.0)
+        >>> views = {"NET": beyond, "ID": beyond, "LIFE": ordinary, "TIME": ordinary}
+        >>> Found.coordinated.fget(SimpleNamespace(views=views))
+        2
+        """
         return sum(stands_out(self.views[name]) for name in WHO)
 
 
@@ -51,6 +58,11 @@ def stands_out(view: ViewResult) -> bool:
     """Say whether a view of the members is beyond chance in size and in probability.
 
     Stricter than the test of the seed (p < 0.001): the members were chosen with these views in mind.
+
+    >>> stands_out(ViewResult(effect=1.0, expected=0.2, p_value=1e-5, known=1.0))
+    True
+    >>> stands_out(ViewResult(effect=0.3, expected=0.2, p_value=1e-5, known=1.0))
+    False
     """
     return view.p_value < 0.001 and view.excess >= LEAST_EFFECT
 
@@ -60,6 +72,14 @@ def worth_floor(space: Space, proposed: list[Candidate], groups: list[Group], q:
 
     Benign are the candidate groups, tested or too poor to be tested, of which less than a quarter are members of any
     significant group. Half the scale at least; 0.6 when there are fewer than ten groups to learn from.
+
+    ``q`` is the q-value up to which a group is significant; the answer lies between 0.5 and 1.
+
+    >>> from types import SimpleNamespace
+    >>> space = SimpleNamespace(frame=SimpleNamespace(n_accounts=110))
+    >>> ordinary = [Candidate("B", "alike work", np.arange(10 * i, 10 * i + 10), worth=i / 10) for i in range(11)]
+    >>> worth_floor(space, ordinary, [], 0.1), worth_floor(space, ordinary[:3], [], 0.1)
+    (0.9, 0.6)
     """
     suspect = np.zeros(space.frame.n_accounts, bool)
     for group in groups:

@@ -33,7 +33,20 @@ class Harvest:
 
 
 def harvest(frame: Frame, found: Found) -> Harvest:
-    """Count what a campaign took."""
+    """Count what a campaign took.
+
+    Token counts that are absent count as 0; times are 0 when no exchange is the campaign's.
+
+    >>> from types import SimpleNamespace
+    >>> split = SimpleNamespace(rows=np.array([0, 1]), probability=np.array([1.0, 0.0]))
+    >>> found = SimpleNamespace(split=split, members=np.array([0]), profile=SimpleNamespace(probability=np.ones(1)))
+    >>> tokens, one = {"input_tokens": np.array([10, 9]), "output_tokens": np.array([90, 9])}, np.zeros(2, int)
+    >>> frame = SimpleNamespace(n_accounts=1, number=tokens, capability=one, ts=np.array([5, 7]))
+    >>> frame.code, frame.names = {"model": one, "surface": one}, {"model": ["m"], "surface": ["api"]}
+    >>> taken = harvest(frame, found)
+    >>> taken.exchanges, taken.tokens, taken.last_seen, taken.models
+    (1, 100, 5, {'m': 1})
+    """
     split = found.split
     taken = split.probability >= 0.5
     rows = split.rows[taken]

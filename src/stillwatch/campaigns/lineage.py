@@ -12,7 +12,11 @@ Event = Literal["new", "continued", "split", "merged"]
 
 @dataclass(frozen=True)
 class Trace:
-    """What a campaign is recognised by: its accounts and its prompt constructions (template ids)."""
+    """What a campaign is recognised by: its accounts and its prompt constructions (template ids).
+
+    >>> Trace("SW-7e18f73731", frozenset({"a", "b"}), frozenset({17})).templates
+    frozenset({17})
+    """
 
     campaign_id: str
     accounts: frozenset[str]
@@ -21,7 +25,11 @@ class Trace:
 
 @dataclass(frozen=True)
 class Lineage:
-    """Where a campaign comes from: the event and the earlier ids, most alike first."""
+    """Where a campaign comes from: the event and the earlier ids, most alike first.
+
+    >>> Lineage("SW-7e18f73731", "continued", ("SW-7e18f73731",)).event
+    'continued'
+    """
 
     campaign_id: str
     event: Event
@@ -57,6 +65,11 @@ def trace_lineage(now: list[tuple[Trace, Sequence[str]]], then: list[Trace], *, 
     Pairs are taken from the most alike on. A campaign that takes several earlier ones keeps the id of the most alike
     and is ``merged``; a second campaign like an already taken one gets a fresh id and is ``split``. ``now`` pairs
     a trace (its id ignored) with its accounts in order of first exchange.
+
+    >>> was = Trace("SW-1", frozenset("abcd"), frozenset())
+    >>> now = [(Trace("", frozenset("abx"), frozenset()), "abx"), (Trace("", frozenset("yz"), frozenset()), "yz")]
+    >>> [(line.campaign_id, line.event) for line in trace_lineage(now, [was])]
+    [('SW-1', 'continued'), ('SW-154fe76ca1', 'new')]
     """
     pairs = sorted(
         (

@@ -30,18 +30,31 @@ _AGAINST = -3.0  # nats: shared construction does not outweigh who and worth tha
 
 @dataclass(frozen=True)
 class Profile:
-    """A fitted campaign: ``probability`` and ``terms[block]`` (nats) for every account; ``prior`` in nats."""
+    """A fitted campaign: ``probability`` and ``terms[block]`` (nats) for every account; ``prior`` in nats.
+
+    >>> profile = Profile(np.array([0.9, 0.2]), {"NET": np.array([3.0, 0.5]), "ID": np.array([2.0, -1.0])}, -3.0)
+    >>> profile.members().tolist(), profile.total(("NET", "ID")).tolist()
+    ([0], [5.0, -0.5])
+    """
 
     probability: Floats
     terms: dict[str, Floats]
     prior: float
 
     def members(self, bar: float = 0.5) -> Ints:
-        """Return the accounts with probability of at least ``bar``."""
+        """Return the accounts (codes, ascending) with probability of at least ``bar``.
+
+        >>> Profile(np.array([0.9, 0.2, 0.6]), {}, -3.0).members(0.6).tolist()
+        [0, 2]
+        """
         return np.flatnonzero(self.probability >= bar)
 
     def total(self, blocks: tuple[str, ...]) -> Floats:
-        """Return the sum of some blocks' terms for every account."""
+        """Return the sum of some blocks' terms for every account, in nats; KeyError for a block that is not there.
+
+        >>> Profile(np.ones(2), {"NET": np.array([3.0, 0.5]), "ID": np.ones(2)}, -3.0).total(("NET", "ID")).tolist()
+        [4.0, 1.5]
+        """
         return np.asarray(np.sum([self.terms[name] for name in blocks], axis=0), np.float64)
 
 

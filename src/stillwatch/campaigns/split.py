@@ -23,21 +23,38 @@ _CAP = 14.0
 
 @dataclass(frozen=True)
 class Split:
-    """``rows`` are the members' exchanges, ``probability`` that each is the campaign's, ``share`` by member."""
+    """``rows`` are the members' exchanges, ``probability`` that each is the campaign's, ``share`` by member.
+
+    ``rows`` are row numbers of the frame; ``share`` is the part of each member's exchanges that is the campaign's.
+
+    >>> split = Split(np.array([4, 7]), np.array([0.9, 0.1]), np.array([0.5]))
+    >>> split.rows[split.probability >= 0.5].tolist()
+    [4]
+    """
 
     rows: Ints
     probability: Floats
     share: Floats
+    place: Ints
 
 
 def split_exchanges(space: Space, members: Ints, weight: Floats, *, rounds: int = 20) -> Split:
-    """Split the exchanges of ``members`` (account codes), each counting with its membership ``weight``."""
+    """Split the exchanges of ``members`` (account codes), each counting with its membership ``weight``.
+
+    ``members`` are sorted, ``weight`` has an entry a member. At most ``rounds`` rounds of EM (Dempster, Laird & Rubin
+    1977), fewer when the probabilities settle; a member without exchanges has share 0 when none has any.
+
+    >>> from types import SimpleNamespace
+    >>> quiet = SimpleNamespace(frame=SimpleNamespace(n_accounts=3, account=np.array([0, 1])))
+    >>> split_exchanges(quiet, np.array([2]), np.ones(1)).share.tolist()
+    [0.0]
+    """
     frame = space.frame
     inside = np.zeros(frame.n_accounts, bool)
     inside[members] = True
     rows = np.flatnonzero(inside[frame.account])
     if not len(rows):
-        return Split(rows, np.zeros(0), np.zeros(len(members)))
+        return Split(rows, np.zeros(0), np.zeros(len(members)), rows)
     features = _features(space, members)
     place = np.searchsorted(members, frame.account[rows])
     even = (1.0 / np.maximum(frame.volume(), 1))[frame.account]
@@ -63,7 +80,7 @@ def split_exchanges(space: Space, members: Ints, weight: Floats, *, rounds: int 
             probability = fresh
             break
         probability = fresh
-    return Split(rows, probability, share)
+    return Split(rows, probability, share, place)
 
 
 def _start(constructed: npt.NDArray[np.int64]) -> Floats:
