@@ -23,7 +23,13 @@ _SHARED = (
 
 @dataclass(frozen=True)
 class Evidence:
-    """One line: axis, name, sentence, nats a member, how many members it speaks of, and its query."""
+    """One line: axis, name, sentence, nats a member, how many members it speaks of, and its query.
+
+    ``{campaign}`` in the query stands for the campaign's id; it runs on the dataset's tables and the out folder's.
+
+    >>> Evidence("LIFE", "sign-up bursts", "7 of 9 within six hours", 1.5, 7, "SELECT …").axis
+    'LIFE'
+    """
 
     axis: str
     name: str
@@ -145,7 +151,14 @@ def _worth(found: Found, taken: Harvest) -> Evidence:
 
 
 def axis_records(found: Found) -> list[dict[str, Any]]:
-    """Return the six axes of ``campaigns.json``: nats a member beyond chance, p-value, strength 0 to 1, missing."""
+    """Return the six axes of ``campaigns.json``: nats a member beyond chance, p-value, strength 0 to 1, missing.
+
+    >>> from types import SimpleNamespace
+    >>> views = dict.fromkeys(("STACK", "TASK", *WHO), ViewResult(1.0, 0.2, 1e-6, 1.0))
+    >>> found = SimpleNamespace(views=views, worth=0.8, floor=0.6, worth_parts={"elicitation": 0.8})
+    >>> [record["axis"] for record in axis_records(found)], axis_records(found)[1]["text"]
+    (['WHAT', 'NET', 'ID', 'LIFE', 'TIME', 'WORTH'], 'stands out: 0.80 nats a member beyond chance, p = 1.0e-06')
+    """
     what = min((found.views[n] for n in ("STACK", "TASK")), key=lambda v: (v.p_value, -v.excess))
     records = [_axis("WHAT", what, CAPS["STACK"])]
     records += [_axis(name, found.views[name], CAPS[name]) for name in WHO]

@@ -45,7 +45,7 @@ class Recorded:
 
 
 def campaign_record(recorded: Recorded, space: Space) -> dict[str, Any]:
-    """Return the record of ``campaigns.json``."""
+    """Return the record of ``campaigns.json``: times in ISO 8601 UTC, counts beside their 95 % intervals."""
     judged, taken = recorded.judged, recorded.harvest
     return {
         "campaign_id": recorded.lineage.campaign_id,
@@ -74,7 +74,17 @@ def campaign_record(recorded: Recorded, space: Space) -> dict[str, Any]:
 
 
 def cleared_record(judged: Judged, space: Space, number: int) -> dict[str, Any]:
-    """Return the record of ``considered.json`` of a group that was cleared."""
+    """Return the record of ``considered.json`` of a group that was cleared.
+
+    >>> from types import SimpleNamespace
+    >>> views = dict.fromkeys(WHO_BLOCKS, SimpleNamespace(p_value=0.25))
+    >>> seed = SimpleNamespace(candidate=SimpleNamespace(what="alike work"))
+    >>> found = SimpleNamespace(members=np.array([0, 2]), seed=seed, worth=0.4, views=views)
+    >>> judged = SimpleNamespace(found=found, decided_by="worth", reason="worth too little")
+    >>> record = cleared_record(judged, SimpleNamespace(frame=SimpleNamespace(volume=lambda: np.array([5, 9, 6]))), 1)
+    >>> record["group_id"], record["exchanges"], record["views"]["NET"]
+    ('G-001', 11, 0.25)
+    """
     found = judged.found
     volume = space.frame.volume()
     return {
@@ -99,7 +109,7 @@ def significant(value: float, digits: int = 3) -> float | None:
 
 
 def member_rows(recorded: Recorded, space: Space) -> list[dict[str, Any]]:
-    """Return the rows of ``members.parquet``, likeliest first."""
+    """Return the rows of ``members.parquet``, likeliest first; ratios in nats, times in microseconds since 1970 UTC."""
     found, frame = recorded.judged.found, space.frame
     first, last = _seen(recorded, space)
     what, who = found.profile.total(WHAT_BLOCKS), found.profile.total(WHO_BLOCKS)
@@ -201,6 +211,7 @@ def link_rows(recorded: Recorded, space: Space) -> list[dict[str, Any]]:
     """Return the rows of ``links.parquet``: pairs of members that share a value, likeliest values first, capped.
 
     Holders of a value are chained, not all paired, so that the rows grow with the holders and not with their square.
+    Weights are nats.
     """
     members, campaign = recorded.judged.found.members, recorded.lineage.campaign_id
     inside = np.zeros(space.frame.n_accounts, bool)
@@ -234,7 +245,15 @@ def link_rows(recorded: Recorded, space: Space) -> list[dict[str, Any]]:
 
 
 def exchange_table(recorded: Recorded, space: Space) -> pa.Table:
-    """Return the rows of ``campaign_exchanges.parquet``: exchanges with probability of at least ½, in id order."""
+    """Return the rows of ``campaign_exchanges.parquet``: exchanges with probability of at least ½, in id order.
+
+    >>> from types import SimpleNamespace
+    >>> found = SimpleNamespace(split=SimpleNamespace(rows=np.array([0, 2]), probability=np.array([0.9, 0.1])))
+    >>> recorded = SimpleNamespace(judged=SimpleNamespace(found=found), lineage=SimpleNamespace(campaign_id="SW-1"))
+    >>> frame = SimpleNamespace(exchange_ids=pa.array(["e1", "e2", "e3"]))
+    >>> exchange_table(recorded, SimpleNamespace(frame=frame)).to_pylist()
+    [{'campaign_id': 'SW-1', 'exchange_id': 'e1', 'probability': 0.9}]
+    """
     split = recorded.judged.found.split
     taken = split.probability >= 0.5
     ids = space.frame.exchange_ids.take(pa.array(split.rows[taken]))
@@ -252,6 +271,14 @@ def template_rows(recorded: Recorded, space: Space, heads: Heads) -> list[dict[s
     """Return the rows of ``templates.parquet``: the constructions most used in the campaign's exchanges.
 
     ``heads`` turns {template id: an exchange id that has it} into masked heads; without text it returns none.
+
+    >>> from types import SimpleNamespace
+    >>> found = SimpleNamespace(split=SimpleNamespace(rows=np.array([0, 1]), probability=np.ones(2)))
+    >>> recorded = SimpleNamespace(judged=SimpleNamespace(found=found), lineage=SimpleNamespace(campaign_id="SW-1"))
+    >>> frame = SimpleNamespace(template=np.array([7, 7]), account=np.array([0, 1]))
+    >>> frame.exchange_ids = pa.array(["e1", "e2"])
+    >>> template_rows(recorded, SimpleNamespace(frame=frame), lambda wanted: {7: "Explain NUMBER"})[0]["head"]
+    'Explain NUMBER'
     """
     frame, split = space.frame, recorded.judged.found.split
     rows = split.rows[split.probability >= 0.5]
@@ -279,7 +306,16 @@ def template_rows(recorded: Recorded, space: Space, heads: Heads) -> list[dict[s
 
 
 def ordered_accounts(judged: Judged, space: Space) -> Sequence[str]:
-    """Return a group's accounts in the order of their first campaign exchange (ties by id)."""
+    """Return a group's accounts in the order of their first campaign exchange (ties by id).
+
+    >>> from types import SimpleNamespace
+    >>> split = SimpleNamespace(rows=np.array([0, 1]), probability=np.ones(2))
+    >>> judged = SimpleNamespace(found=SimpleNamespace(members=np.array([0, 1]), split=split))
+    >>> frame = SimpleNamespace(n_accounts=2, account=np.array([0, 1]), ts=np.array([9, 5]))
+    >>> frame.account_ids = pa.array(["a", "b"])
+    >>> ordered_accounts(judged, SimpleNamespace(frame=frame))
+    ['b', 'a']
+    """
     found, frame = judged.found, space.frame
     rows = found.split.rows[found.split.probability >= 0.5]
     first = np.full(frame.n_accounts, np.iinfo(np.int64).max)
@@ -289,7 +325,14 @@ def ordered_accounts(judged: Judged, space: Space) -> Sequence[str]:
 
 
 def evidence_rows(recorded: Recorded) -> list[dict[str, Any]]:
-    """Return the rows of ``evidence.parquet``."""
+    """Return the rows of ``evidence.parquet``, each query with the campaign's id in it.
+
+    >>> from types import SimpleNamespace
+    >>> line = Evidence("NET", "shared network", "2 of 9 members share one", 1.23456, 2, "… = '{campaign}'")
+    >>> row = evidence_rows(SimpleNamespace(lineage=SimpleNamespace(campaign_id="SW-1"), evidence=[line]))[0]
+    >>> row["weight_nats"], row["query"]
+    (1.2346, "… = 'SW-1'")
+    """
     return [
         {
             "campaign_id": recorded.lineage.campaign_id,
@@ -307,7 +350,10 @@ def evidence_rows(recorded: Recorded) -> list[dict[str, Any]]:
 def beyond(judged: Judged) -> list[str]:
     """Return the WHO views that stand out.
 
-    >>> beyond.__name__
-    'beyond'
+    >>> from types import SimpleNamespace
+    >>> chance, far = SimpleNamespace(p_value=0.4, excess=0.0), SimpleNamespace(p_value=1e-6, excess=2.0)
+    >>> views = {"NET": far, "ID": chance, "LIFE": chance, "TIME": far}
+    >>> beyond(SimpleNamespace(found=SimpleNamespace(views=views)))
+    ['NET', 'TIME']
     """
     return [name for name in WHO_BLOCKS if stands_out(judged.found.views[name])]
