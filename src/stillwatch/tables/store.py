@@ -115,19 +115,11 @@ class Dataset:
         return sorted((self.path / "exchanges").glob("day=*/*.parquet"))
 
     def days(self) -> list[str]:
-        """Return the days that have exchanges, ascending, as YYYY-MM-DD.
-
-        >>> Dataset(Path("no-such-folder")).days()
-        []
-        """
+        """Return the days that have exchanges, ascending, as YYYY-MM-DD."""
         return sorted({file.parent.name.removeprefix("day=") for file in self.exchange_files()})
 
     def count_exchanges(self) -> int:
-        """Return the number of exchanges, from the Parquet footers alone.
-
-        >>> Dataset(Path("no-such-folder")).count_exchanges()
-        0
-        """
+        """Return the number of exchanges, from the Parquet footers alone."""
         return sum(int(pq.read_metadata(file).num_rows) for file in self.exchange_files())
 
     def exchanges(self, connection: Any) -> Any:
@@ -331,7 +323,14 @@ class DatasetWriter:
         self._set("launches", table)
 
     def set_labels(self, accounts: pa.Table, exchanges: pa.Table) -> None:
-        """Replace the truth; only ``simulate`` and benchmarks may call this."""
+        """Replace the truth; only ``simulate`` and benchmarks may call this. Raises as :func:`conform` does.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, DatasetWriter(folder) as writer:
+        ...     writer.set_labels(pa.table({"account_id": ["a"]}), LABELS_EXCHANGES.empty_table())
+        Traceback (most recent call last):
+        stillwatch.errors.DatasetError: column 'population' is required and missing
+        """
         self._set("label_accounts", accounts)
         self._set("label_exchanges", exchanges)
 
@@ -351,7 +350,7 @@ class DatasetWriter:
         self._rename(staged, target)
 
     def commit(self) -> None:
-        """Make everything staged visible, all or nothing."""
+        """Make everything staged visible, all or nothing; the writer is done after it."""
         for day, (file, writer) in sorted(self._open.items()):
             writer.close()
             self._rename(file, f"exchanges/day={day}/part-{_digest(file)}.parquet")
