@@ -12,7 +12,16 @@ __all__ = ["app", "demo", "explain", "ingest", "main", "scan", "simulate"]
 
 
 def main() -> None:
-    """Run the command line; errors a user can mend are printed without a traceback."""
+    """Run the command line; errors a user can mend are printed without a traceback.
+
+    The exit code is the error's (:mod:`stillwatch.errors`).
+
+    >>> from unittest.mock import patch
+    >>> with patch("sys.argv", ["stillwatch", "explain", "no-such-folder", "SW-1"]):
+    ...     main()
+    Traceback (most recent call last):
+    SystemExit: 2
+    """
     try:
         app()
     except StillwatchError as error:

@@ -11,7 +11,11 @@ from stillwatch.errors import StillwatchError
 
 
 class Interrupted(StillwatchError):  # noqa: N818 - named after what happened
-    """Ctrl-C: what was there before is unchanged."""
+    """Ctrl-C: what was there before is unchanged.
+
+    >>> Interrupted("interrupted").exit_code
+    130
+    """
 
     exit_code = 130
 
