@@ -7,15 +7,12 @@ tell the two apart: a person must), ``excluded`` (they speak against it), ``no d
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from stillwatch.campaigns.discover import Found, stands_out
-from stillwatch.campaigns.profile import WHO_BLOCKS
-from stillwatch.campaigns.split import Split
-from stillwatch.linkage.groups import LEAST_MEMBERS
 from stillwatch.linkage.space import Space
 from stillwatch.signals.frame import Codes, Ints
 from stillwatch.signals.traits import main_value
@@ -24,8 +21,6 @@ from stillwatch.signals.worth import repeats
 Outcome = Literal["explains", "possible", "excluded", "no data"]
 _MOST = 0.75
 _FLEET = 100
-_CORE_NATS = 3.0
-_INNOCENCE: tuple[Outcome, ...] = ("explains", "possible", "no data", "excluded")
 _DAY_US = 86_400_000_000
 
 
@@ -282,31 +277,7 @@ TESTS: tuple[Callable[[Facts, Found], Explanation], ...] = (
 )  # fmt: skip
 
 
-def core(found: Found) -> Found:
-    """Return the group without the members whom only WHAT ties to it: those with at least three nats of WHO evidence.
-
-    A class or an event that drew in a few look-alikes is still recognised by the people who really belong together. The
-    whole group is returned when fewer than eight are left.
-    """
-    keep = found.profile.total(WHO_BLOCKS)[found.members] >= _CORE_NATS
-    if keep.all() or keep.sum() < LEAST_MEMBERS:
-        return found
-    members = found.members[keep]
-    mine = np.isin(found.split.place, np.flatnonzero(keep))
-    split = Split(
-        found.split.rows[mine],
-        found.split.probability[mine],
-        found.split.share[keep],
-        np.searchsorted(np.flatnonzero(keep), found.split.place[mine]),
-    )
-    return replace(found, members=members, probability=found.probability[keep], split=split)
-
-
 def explanations(space: Space, found: Found) -> list[Explanation]:
-    """Run every named test on a group and on its core; the more innocent outcome of the two counts."""
-    whole, inner = facts(space, found), facts(space, core(found))
-    tried = []
-    for test in TESTS:
-        pair = (test(whole, found), test(inner, found))
-        tried.append(min(pair, key=lambda one: _INNOCENCE.index(one.outcome)))
-    return tried
+    """Run every named test on a group; one outcome a test, in the order of ``TESTS``."""
+    measured = facts(space, found)
+    return [test(measured, found) for test in TESTS]

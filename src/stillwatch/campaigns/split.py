@@ -35,7 +35,6 @@ class Split:
     rows: Ints
     probability: Floats
     share: Floats
-    place: Ints
 
 
 def split_exchanges(space: Space, members: Ints, weight: Floats, *, rounds: int = 20) -> Split:
@@ -54,7 +53,7 @@ def split_exchanges(space: Space, members: Ints, weight: Floats, *, rounds: int 
     inside[members] = True
     rows = np.flatnonzero(inside[frame.account])
     if not len(rows):
-        return Split(rows, np.zeros(0), np.zeros(len(members)), rows)
+        return Split(rows, np.zeros(0), np.zeros(len(members)))
     features = _features(space, members)
     place = np.searchsorted(members, frame.account[rows])
     even = (1.0 / np.maximum(frame.volume(), 1))[frame.account]
@@ -80,7 +79,7 @@ def split_exchanges(space: Space, members: Ints, weight: Floats, *, rounds: int 
             probability = fresh
             break
         probability = fresh
-    return Split(rows, probability, share, place)
+    return Split(rows, probability, share)
 
 
 def _start(constructed: npt.NDArray[np.int64]) -> Floats:
