@@ -20,7 +20,7 @@ def ladder(monkeypatch: pytest.MonkeyPatch) -> Any:
     def judged(outcomes: dict[str, str] | None = None, **properties: Any) -> Judged:
         tried = [Explanation(name, outcome, f"because {name}") for name, outcome in (outcomes or {}).items()]  # type: ignore[arg-type]
         monkeypatch.setattr(verdict, "explanations", lambda space, found: tried)
-        found = {"coordinated": 3, "worth": 0.9, "floor": 0.6, "members": np.arange(40), **properties}
+        found = {"coordinated": 3, "cohesion": 4.0, "worth": 0.9, "floor": 0.6, "members": np.arange(40), **properties}
         space: Any = None
         return judge(space, SimpleNamespace(**found))  # type: ignore[arg-type]
 
@@ -48,10 +48,16 @@ def test_little_worth_clears(ladder: Any) -> None:
     assert ladder(worth=0.61, coordinated=2).verdict == "campaign"
 
 
-def test_strong_coordination_with_borderline_worth_is_left_to_a_person(ladder: Any) -> None:
-    """With three views of WHO a little missing worth clears nobody and accuses nobody; a middling worth clears."""
-    assert ladder(worth=0.59, coordinated=3).verdict == "needs_person"
+def test_strong_coordination_lowers_the_bar_of_worth_and_does_not_remove_it(ladder: Any) -> None:
+    """With three views of WHO a little less worth is enough; the worth of the middle account is not."""
+    assert ladder(worth=0.59, coordinated=3).verdict == "campaign"
     assert ladder(worth=0.5, coordinated=4).decided_by == "worth"
+
+
+def test_a_group_that_only_what_holds_together_is_cleared(ladder: Any) -> None:
+    """A few tied accounts among many look-alikes make two views stand out; the members still are no network."""
+    assert ladder(cohesion=0.4).decided_by == "cohesion"
+    assert ladder(cohesion=1.2).verdict == "campaign"
 
 
 def test_an_explanation_that_explains_clears_and_is_named(ladder: Any) -> None:

@@ -11,6 +11,8 @@ from stillwatch.linkage.space import Space
 
 Verdict = Literal["campaign", "needs_person", "cleared"]
 LEAST_ACCUSED = 10
+# Mean nats a member of networks, identities, sign-ups and rhythm: a group that only WHAT holds together is no network.
+LEAST_COHESION = 1.0
 # Explanations that, while possible, keep a machine from deciding. A stolen key does not: its owner is a victim of the
 # campaign, which is told apart by role, not cleared.
 _PERSON = (
@@ -34,43 +36,42 @@ class Judged:
     explanations: list[Explanation]
 
 
-def borderline(found: Found) -> bool:
-    """Say whether a strongly coordinated group's worth is in the upper half between the middle account and the floor.
+def worth_bar(found: Found) -> float:
+    """Return the worth a group must reach: the floor of benign groups, or half-way from it to the middle account.
 
-    Three or four WHO views that stand out are too much to clear for a little missing worth, and that worth is too
-    little to accuse on: a person decides.
+    The lower bar holds when three or four of the WHO views stand out: the stronger the coordination, the less the worth
+    has to say.
 
     >>> from types import SimpleNamespace
-    >>> borderline(SimpleNamespace(coordinated=3, worth=0.65, floor=0.7))
-    True
-    >>> borderline(SimpleNamespace(coordinated=2, worth=0.65, floor=0.7))
-    False
+    >>> worth_bar(SimpleNamespace(floor=0.6, coordinated=2)), worth_bar(SimpleNamespace(floor=0.6, coordinated=3))
+    (0.6, 0.55)
     """
-    return found.coordinated >= 3 and (found.floor + 0.5) / 2 <= found.worth < found.floor
+    return found.floor if found.coordinated < 3 else (found.floor + 0.5) / 2
 
 
 def judge(space: Space, found: Found) -> Judged:
     """Weigh a coordinated group.
 
-    Cleared: fewer than two WHO views stand out, the worth is what benign groups of this data have, or an innocent
-    explanation explains it. Needs a person: an innocent explanation stays possible, the worth is borderline, or the
-    group is smaller than ten accounts. Campaign: none of these.
+    Cleared: fewer than two WHO views stand out, WHO ties its members to it too little, the worth is what benign groups
+    of this data have, or an innocent explanation explains it. Needs a person: an innocent explanation stays possible,
+    or the group is smaller than ten accounts. Campaign: none of these.
     """
     tried = explanations(space, found)
     if found.coordinated < 2:
         reason = f"{found.coordinated} of the four independent views of who is asking stand out; two are needed"
         return Judged(found, "cleared", reason, "coordination", tried)
-    worth = f"worth to a trainer {found.worth:.2f}, below the {found.floor:.2f} that benign groups here reach"
-    if found.worth < found.floor and not borderline(found):
-        return Judged(found, "cleared", worth, "worth", tried)
+    if found.cohesion < LEAST_COHESION:
+        reason = f"its members are tied to it by {found.cohesion:.1f} nats of who they are, on average; one is needed"
+        return Judged(found, "cleared", reason, "cohesion", tried)
+    if found.worth < worth_bar(found):
+        reason = f"worth to a trainer {found.worth:.2f}, below the bar of {worth_bar(found):.2f} set by benign groups"
+        return Judged(found, "cleared", reason, "worth", tried)
     for explanation in tried:
         if explanation.outcome == "explains":
             return Judged(found, "cleared", explanation.reason, explanation.name, tried)
     for explanation in tried:
         if explanation.outcome == "possible" and explanation.name in _PERSON:
             return Judged(found, "needs_person", explanation.reason, explanation.name, tried)
-    if found.worth < found.floor:
-        return Judged(found, "needs_person", f"strongly coordinated, but {worth}", "worth", tried)
     if len(found.members) < LEAST_ACCUSED:
         reason = f"only {len(found.members)} accounts: too few for a verdict without a person"
         return Judged(found, "needs_person", reason, "size", tried)

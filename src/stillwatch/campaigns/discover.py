@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from stillwatch.campaigns.profile import WHAT_BLOCKS, Profile, fit_profile
+from stillwatch.campaigns.profile import WHAT_BLOCKS, WHO_BLOCKS, Profile, fit_profile
 from stillwatch.campaigns.split import Split, split_exchanges
 from stillwatch.linkage.groups import LEAST_EFFECT, LEAST_MEMBERS, Candidate, Group, ViewResult, examine, view_result
 from stillwatch.linkage.space import WHO, Space
@@ -40,6 +40,11 @@ class Found:
     worth: float
     worth_parts: dict[str, float]
     floor: float
+
+    @property
+    def cohesion(self) -> float:
+        """Return the mean WHO evidence of the members, nats, each one's own contribution left out."""
+        return float(self.profile.total(WHO_BLOCKS)[self.members].mean()) if len(self.members) else 0.0
 
     @property
     def coordinated(self) -> int:
