@@ -9,6 +9,7 @@ import numpy as np
 
 from stillwatch.campaigns.discover import Found, stands_out
 from stillwatch.campaigns.harvest import Harvest
+from stillwatch.cases.wording import plural
 from stillwatch.linkage.groups import ViewResult
 from stillwatch.linkage.space import CAPS, WHO, Space
 from stillwatch.signals.traits import Incidence
@@ -67,7 +68,8 @@ def _construction(space: Space, found: Found) -> list[Evidence]:
     outside = int(held.holders()[best] - count[best])
     text = (
         f"{int(count[best])} of {len(found.members)} members share one prompt construction "
-        f"({int(space.bundles.size[best])} sampled hashes); {outside} accounts outside the group hold it"
+        f"({int(space.bundles.size[best])} sampled hashes); {plural(outside, 'account')} outside the group "
+        f"{'holds' if outside == 1 else 'hold'} it"
     )
     query = (
         "SELECT template_id, count(DISTINCT account_id) AS accounts, count(*) AS exchanges FROM exchanges "
@@ -78,7 +80,8 @@ def _construction(space: Space, found: Found) -> list[Evidence]:
 
 def _task(found: Found) -> Evidence:
     view = found.views["TASK"]
-    text = "the members ask for the same mix of tasks, topics and forms of answer, beyond what similar accounts do"
+    beyond = "beyond" if stands_out(view) else "though not clearly beyond"
+    text = f"the members ask for the same mix of tasks, topics and forms of answer, {beyond} what similar accounts do"
     query = f"SELECT capability, count(*) FROM exchanges WHERE account_id IN ({_MEMBERS}) GROUP BY 1 ORDER BY 2 DESC"
     return Evidence("WHAT", "alike work", text, view.excess, len(found.members), query)
 
@@ -125,18 +128,25 @@ def _signups(space: Space, found: Found) -> Evidence:
     created = np.sort(space.frame.created[found.members])
     created = created[created >= 0]
     close = int((np.diff(created) < 6 * 3_600_000_000).sum()) + 1 if len(created) else 0
-    text = f"sign-ups come in bursts: {close} of {len(found.members)} within six hours of another member's"
+    view = found.views["LIFE"]
+    what = "sign-ups come in bursts" if stands_out(view) else "sign-ups are not clearly closer than chance has them"
+    text = f"{what}: {close} of {len(found.members)} within six hours of another member's"
     query = f"SELECT account_id, created_at FROM accounts WHERE account_id IN ({_MEMBERS}) ORDER BY created_at"
-    return Evidence("LIFE", "sign-up bursts", text, found.views["LIFE"].excess, close, query)
+    return Evidence("LIFE", "sign-up bursts", text, view.excess, close, query)
 
 
 def _rhythm(found: Found) -> Evidence:
-    text = "the members are active in the same hours of the same days, after daily habits and time zones are taken out"
+    view = found.views["TIME"]
+    hours = "the same hours of the same days, after daily habits and time zones are taken out"
+    if stands_out(view):
+        text = f"the members are active in {hours}"
+    else:
+        text = f"the members are not clearly more often active in {hours}, than chance has it"
     query = (
         "SELECT date_trunc('hour', ts) AS hour, count(DISTINCT account_id) AS accounts FROM exchanges "
         f"WHERE account_id IN ({_MEMBERS}) GROUP BY 1 ORDER BY 1"
     )
-    return Evidence("TIME", "common rhythm", text, found.views["TIME"].excess, len(found.members), query)
+    return Evidence("TIME", "common rhythm", text, view.excess, len(found.members), query)
 
 
 def _worth(found: Found, taken: Harvest) -> Evidence:

@@ -17,6 +17,7 @@ from stillwatch.campaigns.harvest import Harvest
 from stillwatch.campaigns.lineage import Lineage
 from stillwatch.campaigns.profile import BLOCKS, WHAT_BLOCKS, WHO_BLOCKS
 from stillwatch.cases.evidence import AXIS_OF, Evidence, axis_records
+from stillwatch.cases.wording import plural
 from stillwatch.linkage.space import Space
 from stillwatch.signals.frame import Ints
 
@@ -203,7 +204,7 @@ def _details(recorded: Recorded, space: Space) -> dict[tuple[str, int], str]:
                 span = slice(pairs.start[account], pairs.start[account + 1])
                 best = count[pairs.value[span]].max(initial=0.0)
                 if best >= 2 and (block, place) not in out:
-                    out[block, place] = f"shares {family} with {int(best) - 1} other members"
+                    out[block, place] = f"shares {family} with {plural(int(best) - 1, 'other member')}"
     return out
 
 

@@ -11,7 +11,7 @@ AXIS_TITLES = {
     "WHAT": "what is asked",
     "NET": "networks",
     "ID": "identity and payment",
-    "LIFE": "sign-up and life cycle",
+    "LIFE": "sign-up time",
     "TIME": "rhythm",
     "WORTH": "worth to a trainer",
 }
@@ -123,12 +123,14 @@ def sureness(q_value: float | None) -> str:
 
     >>> sureness(0.004)
     'sure: of reports this sure or surer, about 1 in 250 is expected to be wrong'
+    >>> sureness(0.00493)
+    'sure: of reports this sure or surer, about 1 in 200 is expected to be wrong'
     """
     if q_value is None or not math.isfinite(q_value):
         return "not measured: the scan gave no q-value"
     steps = ((0.001, "very sure"), (0.01, "sure"), (0.05, "fairly sure"), (0.1, "only just sure enough"))
     word = next((name for bound, name in steps if q_value <= bound), "not sure")
-    odds = "fewer than 1 in 100,000" if q_value < 1e-5 else f"about 1 in {round(1 / q_value):,}"
+    odds = "fewer than 1 in 100,000" if q_value < 1e-5 else f"about 1 in {float(f'{1 / q_value:.2g}'):,.0f}"
     return f"{word}: of reports this sure or surer, {odds} is expected to be wrong"
 
 
