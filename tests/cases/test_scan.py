@@ -13,6 +13,7 @@ import pytest
 from stillwatch.cases import scan as scanning
 from stillwatch.cases.folder import TABLES, ScanOutput
 from stillwatch.cases.scan import LEAST_ACCOUNTS, ScanSettings, Stages, scan
+from stillwatch.errors import DatasetError
 from stillwatch.tables import Dataset
 
 WriteDataset = Callable[..., Dataset]
@@ -77,11 +78,37 @@ def test_ids_come_from_the_folder_named_or_else_the_out_folder(
     previous: str | None, asked: str, write_dataset: WriteDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`previous` names the earlier scan; without it, what is in the out folder is the earlier scan."""
+    for name in ("out", "before"):
+        scan(write_dataset(small()), tmp_path / name)
     seen: list[Path] = []
-    monkeypatch.setattr(scanning, "_earlier", lambda folder: seen.append(folder) or [])
+    monkeypatch.setattr(scanning, "_traces", lambda before: seen.append(before.path) or [])
     settings = ScanSettings(previous=tmp_path / previous if previous else None)
     scan(write_dataset(small()), tmp_path / "out", settings)
     assert seen == [tmp_path / asked]
+
+
+def test_an_earlier_scan_that_is_not_there_is_an_error(write_dataset: WriteDataset, tmp_path: Path) -> None:
+    """A mistyped `previous` must not quietly give every campaign a new id."""
+    with pytest.raises(DatasetError, match="mistyped holds no scan"):
+        scan(write_dataset(small()), tmp_path / "out", ScanSettings(previous=tmp_path / "mistyped"))
+
+
+def test_the_dataset_is_no_out_folder(write_dataset: WriteDataset) -> None:
+    """Results are not mixed into the data they come from."""
+    dataset = write_dataset(small())
+    with pytest.raises(DatasetError, match="is the dataset itself"):
+        scan(dataset, dataset.path)
+    assert not (dataset.path / "run.json").exists()
+
+
+def test_an_out_folder_that_cannot_be_made_is_said_before_the_work(
+    write_dataset: WriteDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file stands where the out folder should: one line, and nothing was read for it."""
+    (tmp_path / "out").write_text("a file")
+    monkeypatch.setattr(scanning, "read_frame", None)
+    with pytest.raises(DatasetError, match="out cannot be written"):
+        scan(write_dataset(small()), tmp_path / "out")
 
 
 def test_other_files_of_the_out_folder_stay(write_dataset: WriteDataset, tmp_path: Path) -> None:

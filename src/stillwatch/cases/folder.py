@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from stillwatch.errors import DatasetError
 
 AXES = ("WHAT", "NET", "ID", "LIFE", "TIME", "WORTH")
+LEAST_ACCOUNTS = 30  # fewer are not searched: there is nobody to compare them with
 WHO_AXES = ("NET", "ID", "LIFE", "TIME")
 
 _S, _F, _I = pa.string(), pa.float64(), pa.int64()

@@ -23,7 +23,7 @@ from stillwatch.campaigns.discover import discover
 from stillwatch.campaigns.harvest import harvest
 from stillwatch.campaigns.lineage import Lineage, Trace, trace_lineage
 from stillwatch.cases.evidence import evidence_lines
-from stillwatch.cases.folder import TABLES, ScanOutput
+from stillwatch.cases.folder import LEAST_ACCOUNTS, TABLES, ScanOutput
 from stillwatch.cases.record import (
     Recorded,
     campaign_record,
@@ -44,8 +44,6 @@ from stillwatch.signals.frame import Frame, read_frame
 from stillwatch.signals.text import masked_head
 from stillwatch.tables import Dataset
 from stillwatch.types import Progress, silent
-
-LEAST_ACCOUNTS = 30
 
 
 @dataclass
@@ -102,7 +100,7 @@ def scan(
 
     An earlier scan in ``out`` (or ``settings.previous``) lends its campaign ids. The files are replaced at the end, all
     written before the first is moved, so an interrupted scan leaves the earlier ones. Raises :class:`DatasetError` when
-    the dataset keeps no contract.
+    the dataset keeps no contract, ``settings.previous`` holds no scan, or ``out`` is the dataset or cannot be made.
 
     >>> import tempfile
     >>> from stillwatch.tables import ACCOUNTS, DatasetWriter
@@ -116,14 +114,28 @@ def scan(
     chosen = settings or ScanSettings()
     if not 0 < chosen.q < 1:
         raise DatasetError(f"q is {chosen.q}; it is a rate between 0 and 1, such as 0.1")
+    _make_out(out, dataset)
     stages = Stages()
-    earlier = _earlier(chosen.previous or out)
+    earlier = _earlier(out) if chosen.previous is None else _traces(ScanOutput.open(chosen.previous))
     with stages.stage("read and fingerprint", dataset.count_exchanges()):
         frame = read_frame(dataset, progress=progress)
     judged, space = _judge_all(frame, chosen, stages, progress)
     with stages.stage("write", len(judged)):
         _write(dataset, out, frame, space, judged, earlier, chosen, stages)
     return ScanOutput.open(out)
+
+
+def _make_out(out: Path, dataset: Dataset) -> None:
+    """Make the out folder before the work begins, so that a folder that cannot be written costs no time."""
+    if out.resolve() == dataset.path.resolve():
+        raise DatasetError(f"{out} is the dataset itself; choose another folder for what the scan writes")
+    fresh = out / ".new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        fresh.mkdir(parents=True)
+        fresh.rmdir()
+    except OSError as error:
+        raise DatasetError(f"{out} cannot be written: {error.strerror}") from error
 
 
 def _judge_all(
@@ -196,9 +208,10 @@ def _unnamed(judged: Judged, space: Space) -> Recorded:
 
 def _earlier(folder: Path) -> list[Trace]:
     """Read the campaigns of an earlier scan; none when there is none."""
-    if not (folder / "campaigns.json").exists():
-        return []
-    before = ScanOutput.open(folder)
+    return _traces(ScanOutput.open(folder)) if (folder / "campaigns.json").exists() else []
+
+
+def _traces(before: ScanOutput) -> list[Trace]:
     members, templates = before.table("members"), before.table("templates")
     traces = []
     for campaign in before.campaigns:

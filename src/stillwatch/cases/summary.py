@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from stillwatch.cases.folder import Campaign, Cleared, ScanOutput
+from stillwatch.cases.folder import LEAST_ACCOUNTS, Campaign, Cleared, ScanOutput
 from stillwatch.cases.reasons import sought, strongest
 from stillwatch.cases.wording import AXIS_TITLES, clean, count, p_text, plural, share, short, sureness, window
 
@@ -46,7 +46,7 @@ def verdict_line(scan: ScanOutput) -> str:
     >>> from pathlib import Path
     >>> from stillwatch.cases.folder import Run
     >>> verdict_line(ScanOutput(Path("."), [], [], Run(rows={"exchanges": 5, "accounts": 2})))
-    'No campaign found in 5 exchanges of 2 accounts.'
+    'No campaign found in 5 exchanges of 2 accounts; not searched, because fewer than 30 accounts cannot be compared.'
     """
     rows = scan.run.rows
     where = ""
@@ -59,6 +59,8 @@ def verdict_line(scan: ScanOutput) -> str:
     if scan.undecided:
         verb = "needs" if len(scan.undecided) == 1 else "need"
         more.append(f"{plural(len(scan.undecided), 'group')} {verb} a person")
+    if "accounts" in rows and (rows["accounts"] or 0) < LEAST_ACCOUNTS:
+        more.append(f"not searched, because fewer than {LEAST_ACCOUNTS} accounts cannot be compared")
     if scan.considered:
         more.append(f"{plural(len(scan.considered), 'group')} looked at and cleared")
     return f"{found} found{where}{''.join(f'; {text}' for text in more)}."
