@@ -169,3 +169,25 @@ def test_ctrl_c_is_exit_code_130(
     code, _, error = stillwatch("scan", write_dataset(crowd(8)).path, "--out", tmp_path / "out")
     assert code == 130
     assert error == "stillwatch: interrupted; what was there before is unchanged\n"
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(
+    stillwatch: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """The system's refusal is told like any other error, with the place and without a traceback."""
+    log, key = tmp_path / "log.jsonl", tmp_path / "key"
+    log.write_text("{}\n")
+    code, out, said = stillwatch("ingest", log, "--format", "canonical", "--key-file", key, "--into", log)
+    assert (code, out, said.count("\n")) == (2, "", 1)
+    assert "log.jsonl" in said
+
+
+@pytest.mark.parametrize("command", ["scan", "simulate", "demo"])
+def test_a_seed_below_zero_is_refused(
+    command: str, stillwatch: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """Seeds are whole numbers from zero: said before any work."""
+    first = {"scan": [tmp_path], "simulate": ["tiny"], "demo": []}[command]
+    code, _, said = stillwatch(command, *first, "--seed", "-1", "--out", tmp_path / "out")
+    assert code == 2
+    assert "--seed" in said

@@ -27,3 +27,7 @@ def main() -> None:
     except StillwatchError as error:
         sys.stderr.write(f"stillwatch: {error}\n")
         raise SystemExit(error.exit_code) from None
+    except OSError as error:  # no room, no right to write, not a folder: the user's to mend as well
+        place = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"stillwatch: {place}{error.strerror or error}\n")
+        raise SystemExit(StillwatchError.exit_code) from None

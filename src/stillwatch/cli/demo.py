@@ -23,7 +23,7 @@ def demo(
         "demo"
     ),
     world: Annotated[str, typer.Option(help="Simulated world (see `stillwatch simulate --list`).")] = "small",
-    seed: Annotated[int, typer.Option(help="Seed of the world.")] = 2026,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the world.")] = 2026,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no tables.")] = False,
 ) -> None:
     """Simulate a world, find its campaigns and write report.html.

@@ -17,7 +17,7 @@ def scan(
     dataset: Annotated[Path, typer.Argument(help="Dataset folder (from `ingest` or `simulate`).")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for campaigns.json, tables and report.html.")],
     q: Annotated[float, typer.Option(help="Bound on the expected share of false groups.")] = 0.1,
-    seed: Annotated[int, typer.Option(help="Seed of the draws; same input, same seed: same bytes.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws; same input, same seed: same bytes.")] = 0,
     previous: Annotated[
         Path | None, typer.Option(help="Earlier scan whose campaign ids go on (default: --out).")
     ] = None,
