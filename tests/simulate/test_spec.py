@@ -118,3 +118,9 @@ def test_a_wrong_override_is_an_error(setting: str) -> None:
     """An override that matches nothing is never ignored."""
     with pytest.raises(ConfigError):
         load_world("tiny", settings=[setting])
+
+
+def test_a_setting_of_the_world_that_is_none_is_an_error() -> None:
+    """A mistyped key must not quietly leave the world as it was."""
+    with pytest.raises(ConfigError, match="unknown key 'accounts'"):
+        load_world("tiny", settings=["world.accounts=5"])

@@ -158,7 +158,9 @@ def load_world(name: str | Path, *, scale: float = 1.0, settings: Sequence[str] 
     if "like" in content:
         content = {**_Source.find("worlds", content["like"], source.folder).content, **content}
     changes = _changes(settings)
-    content = {**content, **changes.pop("world", {})}
+    change = changes.pop("world", {})
+    source.known(change, {"about", "start", "days", "models", "launches", "populations", "campaigns"})
+    content = {**content, **change}
     _check_world(source, content)
     parts: dict[str, list[tuple[Population, int]]] = {}
     for kind in ("populations", "campaigns"):
