@@ -177,6 +177,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(
     """The system's refusal is told like any other error, with the place and without a traceback."""
     log, key = tmp_path / "log.jsonl", tmp_path / "key"
     log.write_text("{}\n")
+    key.write_text("k" * 32)
     code, out, said = stillwatch("ingest", log, "--format", "canonical", "--key-file", key, "--into", log)
     assert (code, out, said.count("\n")) == (2, "", 1)
     assert "log.jsonl" in said
