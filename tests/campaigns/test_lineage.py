@@ -134,3 +134,13 @@ def test_likeness_is_symmetric_and_a_share(a: set[str], b: set[str], s: set[int]
     assert likeness(one, one) == 1
     if not a & b:
         assert likeness(one, two) <= 0.5
+
+
+def test_a_campaign_that_has_not_changed_keeps_the_lineage_it_had() -> None:
+    """A scan repeated on the same data says the same as before, not that the campaign went on."""
+    before = Lineage("SW-1", "new", ())
+    then = [Trace("SW-1", frozenset("abc"), frozenset(), before)]
+    (same,) = trace_lineage([(Trace("", frozenset("abc"), frozenset()), ["a", "b", "c"])], then)
+    (grown,) = trace_lineage([(Trace("", frozenset("abcd"), frozenset()), ["a", "b", "c", "d"])], then)
+    assert same == before
+    assert (grown.campaign_id, grown.event) == ("SW-1", "continued")

@@ -14,6 +14,8 @@ Event = Literal["new", "continued", "split", "merged"]
 class Trace:
     """What a campaign is recognised by: its accounts and its prompt constructions (template ids).
 
+    ``lineage`` is what an earlier scan recorded of it, None for a campaign of this scan.
+
     >>> Trace("SW-7e18f73731", frozenset({"a", "b"}), frozenset({17})).templates
     frozenset({17})
     """
@@ -21,6 +23,7 @@ class Trace:
     campaign_id: str
     accounts: frozenset[str]
     templates: frozenset[int]
+    lineage: Lineage | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ def trace_lineage(now: list[tuple[Trace, Sequence[str]]], then: list[Trace], *, 
 
     Pairs are taken from the most alike on. A campaign that takes several earlier ones keeps the id of the most alike
     and is ``merged``; a second campaign like an already taken one gets a fresh id and is ``split``. ``now`` pairs
-    a trace (its id ignored) with its accounts in order of first exchange.
+    a trace (its id ignored) with its accounts in order of first exchange. A campaign whose accounts have not changed
+    keeps the lineage it had, so that a scan repeated on the same data writes the same bytes.
 
     >>> was = Trace("SW-1", frozenset("abcd"), frozenset())
     >>> now = [(Trace("", frozenset("abx"), frozenset()), "abx"), (Trace("", frozenset("yz"), frozenset()), "yz")]
@@ -87,12 +91,17 @@ def trace_lineage(now: list[tuple[Trace, Sequence[str]]], then: list[Trace], *, 
         if i not in given and earlier_id not in given.values():
             given[i] = earlier_id
     used = {earlier.campaign_id for earlier in then}
+    known = {(earlier.campaign_id, earlier.accounts): earlier.lineage for earlier in then}
     result = []
-    for i, (_, order) in enumerate(now):
+    for i, (trace, order) in enumerate(now):
         previous = tuple(relatives.get(i, ()))
         if i not in given:
             result.append(Lineage(_unused(order, used), "split" if previous else "new", previous))
             used.add(result[-1].campaign_id)
+            continue
+        unchanged = known.get((given[i], trace.accounts))
+        if unchanged is not None:
+            result.append(unchanged)
             continue
         absorbed = [p for p in previous if p != given[i] and p not in given.values()]
         result.append(Lineage(given[i], "merged" if absorbed else "continued", previous))

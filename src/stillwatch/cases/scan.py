@@ -219,7 +219,8 @@ def _traces(before: ScanOutput) -> list[Trace]:
         shared = templates.filter(pc.equal(templates["campaign_id"], campaign.campaign_id))
         shared = shared.filter(pc.greater_equal(shared["accounts"], 2)) if len(shared) else shared
         ids = frozenset(int(t) for t in shared["template_id"].to_pylist())
-        traces.append(Trace(campaign.campaign_id, frozenset(mine["account_id"].to_pylist()), ids))
+        line = Lineage(campaign.campaign_id, campaign.lineage.event, tuple(campaign.lineage.previous))  # type: ignore[arg-type]
+        traces.append(Trace(campaign.campaign_id, frozenset(mine["account_id"].to_pylist()), ids, line))
     return traces
 
 
