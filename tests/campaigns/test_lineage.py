@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillwatch.campaigns.lineage import Trace, fresh_id, likeness, trace_lineage
+from stillwatch.campaigns.lineage import Lineage, Trace, fresh_id, likeness, trace_lineage
 
 
 def then(name: str, accounts: str, templates: set[int] | None = None) -> Trace:
