@@ -144,6 +144,14 @@ def test_a_network_that_draws_from_a_benchmark_is_no_evaluation() -> None:
     assert tried("evaluation", replace(GUILTY, novelty=0.2)).outcome == "excluded"
 
 
+def test_two_shared_views_do_not_prove_that_repeated_items_are_no_benchmark() -> None:
+    """A class and labs that run one benchmark share networks and payments too: a person decides, unless more agrees."""
+    quiet = group(LIFE=ORDINARY, TIME=ORDINARY)
+    assert tried("evaluation", replace(GUILTY, novelty=0.4), quiet).outcome == "possible"
+    assert tried("evaluation", replace(GUILTY, novelty=0.8), quiet).outcome == "excluded"
+    assert tried("evaluation", replace(GUILTY, novelty=0.4), group(LIFE=ORDINARY)).outcome == "excluded"
+
+
 START = 1_780_000_000_000_000
 DAY = 86_400_000_000
 FrameOf = Callable[..., Frame]

@@ -221,6 +221,9 @@ def _evaluation(f: Facts, found: Found) -> Explanation:
     if not np.isfinite(f.novelty):
         return Explanation(name, "no data", "no prompts or sketches to see repeated items in")
     owned = [v for v in ("NET", "ID", "LIFE") if stands_out(found.views[v])]
+    if len(owned) == 2 and f.novelty < 0.5 and not stands_out(found.views["TIME"]):
+        reason = f"only {f.novelty:.0%} of prompts are new, as in benchmarks and coursework, yet members share more"
+        return Explanation(name, "possible", reason)
     if len(owned) >= 2:
         reason = f"{f.novelty:.0%} of prompts are new, and unrelated labs would not share {' and '.join(owned)}"
         return Explanation(name, "excluded", reason)
