@@ -114,7 +114,7 @@ def scan(
     chosen = settings or ScanSettings()
     if not 0 < chosen.q < 1:
         raise DatasetError(f"q is {chosen.q}; it is a rate between 0 and 1, such as 0.1")
-    _make_out(out, dataset)
+    _try_out(out, dataset)
     stages = Stages()
     earlier = _earlier(out) if chosen.previous is None else _traces(ScanOutput.open(chosen.previous))
     with stages.stage("read and fingerprint", dataset.count_exchanges()):
@@ -125,15 +125,17 @@ def scan(
     return ScanOutput.open(out)
 
 
-def _make_out(out: Path, dataset: Dataset) -> None:
-    """Make the out folder before the work begins, so that a folder that cannot be written costs no time."""
+def _try_out(out: Path, dataset: Dataset) -> None:
+    """Try the out folder before the work begins, so that one that cannot be written costs no time; leave no trace."""
     if out.resolve() == dataset.path.resolve():
         raise DatasetError(f"{out} is the dataset itself; choose another folder for what the scan writes")
-    fresh = out / ".new"
+    fresh, was_there = out / ".new", out.exists()
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         fresh.mkdir(parents=True)
         fresh.rmdir()
+        if not was_there:
+            out.rmdir()
     except OSError as error:
         raise DatasetError(f"{out} cannot be written: {error.strerror}") from error
 
