@@ -55,6 +55,9 @@ def judge(space: Space, found: Found) -> Judged:
     Cleared: fewer than two WHO views stand out, WHO ties its members to it too little, the worth is what benign groups
     of this data have, or an innocent explanation explains it. Needs a person: an innocent explanation stays possible,
     or the group is smaller than ten accounts. Campaign: none of these.
+
+    >>> judge(example_space(), example_found()).verdict
+    'campaign'
     """
     tried = explanations(space, found)
     if found.coordinated < 2:

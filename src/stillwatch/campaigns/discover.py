@@ -102,6 +102,11 @@ def discover(
     ``q`` bounds the expected share of false groups among the seeds. Networks hide each other: the accounts of one are
     the "strangers" that another is compared with. So the search is repeated with the networks found so far barred from
     the comparison, until a pass finds nothing new (step-down; three passes at most).
+
+    >>> from stillwatch.linkage.groups import candidates
+    >>> found = discover(example_space(), candidates(example_space()))
+    >>> max(one.coordinated for one in found) >= 2
+    True
     """
     barred = np.zeros(space.frame.n_accounts, bool)
     taken: list[tuple[Group, Profile]] = []

@@ -63,6 +63,10 @@ def fit_profile(space: Space, seed: Ints, *, rounds: int = 40) -> Profile:
 
     WHAT draws accounts in, so it cannot say when to stop: of all rounds the one is returned whose members hold the most
     WHO evidence in sum, and the search ends when that has fallen for three rounds.
+
+    >>> seed = example_found().members[:12]
+    >>> len(fit_profile(example_space(), seed).members()) >= 8
+    True
     """
     n = space.frame.n_accounts
     weight = np.zeros(n)

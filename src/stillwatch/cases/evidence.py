@@ -41,7 +41,13 @@ class Evidence:
 
 
 def evidence_lines(space: Space, found: Found, taken: Harvest) -> list[Evidence]:
-    """Return the evidence of a group, strongest first; lines below a quarter of a nat a member are left out."""
+    """Return the evidence of a group, strongest first; lines below a quarter of a nat a member are left out.
+
+    >>> from stillwatch.campaigns.harvest import harvest
+    >>> lines = evidence_lines(example_space(), example_found(), harvest(example_frame(), example_found()))
+    >>> lines[0].weight_nats > 0.25
+    True
+    """
     lines = [
         *_construction(space, found),
         _task(found),

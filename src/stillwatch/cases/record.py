@@ -46,7 +46,12 @@ class Recorded:
 
 
 def campaign_record(recorded: Recorded, space: Space) -> dict[str, Any]:
-    """Return the record of ``campaigns.json``: times in ISO 8601 UTC, counts beside their 95 % intervals."""
+    """Return the record of ``campaigns.json``: times in ISO 8601 UTC, counts beside their 95 % intervals.
+
+    >>> recorded = example_recorded()
+    >>> campaign_record(recorded, example_space())["verdict"]
+    'campaign'
+    """
     judged, taken = recorded.judged, recorded.harvest
     return {
         "campaign_id": recorded.lineage.campaign_id,
@@ -110,7 +115,12 @@ def significant(value: float, digits: int = 3) -> float | None:
 
 
 def member_rows(recorded: Recorded, space: Space) -> list[dict[str, Any]]:
-    """Return the rows of ``members.parquet``, likeliest first; ratios in nats, times in microseconds since 1970 UTC."""
+    """Return the rows of ``members.parquet``, likeliest first; ratios in nats, times in microseconds since 1970 UTC.
+
+    >>> recorded = example_recorded()
+    >>> len(member_rows(recorded, example_space())) == recorded.harvest.accounts
+    True
+    """
     found, frame = recorded.judged.found, space.frame
     first, last = _seen(recorded, space)
     what, who = found.profile.total(WHAT_BLOCKS), found.profile.total(WHO_BLOCKS)
@@ -162,7 +172,12 @@ def _roles(recorded: Recorded, space: Space) -> list[str]:
 
 
 def term_rows(recorded: Recorded, space: Space) -> list[dict[str, Any]]:
-    """Return the rows of ``member_terms.parquet``: the prior and every block's nats of every member."""
+    """Return the rows of ``member_terms.parquet``: the prior and every block's nats of every member.
+
+    >>> recorded = example_recorded()
+    >>> sorted({row["axis"] for row in term_rows(recorded, example_space())})
+    ['ID', 'LIFE', 'NET', 'PRIOR', 'TIME', 'WHAT', 'WORTH']
+    """
     found, campaign = recorded.judged.found, recorded.lineage.campaign_id
     details = _details(recorded, space)
     rows = []
@@ -213,6 +228,10 @@ def link_rows(recorded: Recorded, space: Space) -> list[dict[str, Any]]:
 
     Holders of a value are chained, not all paired, so that the rows grow with the holders and not with their square.
     Weights are nats.
+
+    >>> recorded = example_recorded()
+    >>> sorted({row["axis"] for row in link_rows(recorded, example_space())})
+    ['ID', 'NET', 'WHAT']
     """
     members, campaign = recorded.judged.found.members, recorded.lineage.campaign_id
     inside = np.zeros(space.frame.n_accounts, bool)

@@ -89,6 +89,9 @@ def candidates(space: Space, *, seed: int = 0) -> list[Candidate]:
 
     Groups are of eight accounts at least and half of all at most; a near-duplicate has Jaccard similarity ≥ 0.8 with
     an earlier group of the same route. Each comes with its worth; the same ``seed`` gives the same groups.
+
+    >>> sorted({candidate.route for candidate in candidates(example_space())})
+    ['A', 'B']
     """
     n = space.frame.n_accounts
     proposed = [*_by_construction(space), *_by_work(space, seed), *_by_sharing(space, seed)]

@@ -66,7 +66,11 @@ class Space:
 
 
 def build_space(frame: Frame, *, seed: int = 0, progress: Progress = silent) -> Space:
-    """Compute all linking evidence of a frame; ``seed`` draws the random directions that rhythms are seen along."""
+    """Compute all linking evidence of a frame; ``seed`` draws the random directions that rhythms are seen along.
+
+    >>> sorted(build_space(example_frame()).views)
+    ['ID', 'LIFE', 'NET', 'STACK', 'TASK', 'TIME']
+    """
     steps = iter(range(1, 7))
 
     def note() -> None:
