@@ -21,7 +21,7 @@ from stillwatch.tables import Dataset
 
 
 @pytest.fixture(scope="session")
-def examples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def _worlds_for_examples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Build the world when an example first asks for it, once a process."""
 
     @functools.cache
@@ -52,5 +52,5 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def _examples(doctest_namespace: dict[str, Any], examples: dict[str, Any]) -> None:
-    doctest_namespace.update(examples)
+def _names_for_examples(doctest_namespace: dict[str, Any], _worlds_for_examples: dict[str, Any]) -> None:
+    doctest_namespace.update(_worlds_for_examples)
