@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -91,3 +92,13 @@ def tiny(once: Callable[[str, Callable[[Path], object]], Path]) -> Dataset:
 def tiny_space(tiny: Dataset) -> Space:
     """Compute the linking evidence of the tiny world once; tests may only read it."""
     return build_space(read_frame(tiny))
+
+
+@pytest.fixture(scope="session")
+def planted(tiny: Dataset, tiny_space: Space) -> dict[str, np.ndarray]:
+    """Return the accounts of each planted campaign and of each innocent population."""
+    ids = {name: number for number, name in enumerate(tiny_space.frame.account_ids.to_pylist())}
+    found: dict[str, list[int]] = {}
+    for row in tiny.labels()[0].to_pylist():
+        found.setdefault(row["campaign_id"] or row["population"], []).append(ids[row["account_id"]])
+    return {name: np.sort(np.array(members)) for name, members in found.items()}

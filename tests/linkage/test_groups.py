@@ -10,17 +10,6 @@ import pytest
 from stillwatch.linkage import groups
 from stillwatch.linkage.groups import LEAST_MEMBERS, Candidate, candidates, view_result
 from stillwatch.linkage.space import WHO, Space
-from stillwatch.tables import Dataset
-
-
-@pytest.fixture(scope="module")
-def planted(tiny: Dataset, tiny_space: Space) -> dict[str, np.ndarray]:
-    """Return the accounts of each planted campaign and of each innocent population."""
-    ids = {name: number for number, name in enumerate(tiny_space.frame.account_ids.to_pylist())}
-    found: dict[str, list[int]] = {}
-    for row in tiny.labels()[0].to_pylist():
-        found.setdefault(row["campaign_id"] or row["population"], []).append(ids[row["account_id"]])
-    return {name: np.sort(np.array(members)) for name, members in found.items()}
 
 
 @pytest.fixture(scope="module")
