@@ -21,7 +21,7 @@ def ladder(monkeypatch: pytest.MonkeyPatch) -> Any:
         tried = [Explanation(name, outcome, f"because {name}") for name, outcome in (outcomes or {}).items()]  # type: ignore[arg-type]
         monkeypatch.setattr(verdict, "explanations", lambda space, found: tried)
         found = {"coordinated": 3, "cohesion": 4.0, "worth": 0.9, "floor": 0.6, "members": np.arange(40), **properties}
-        space: Any = None
+        space: Any = SimpleNamespace(without=frozenset())
         return judge(space, SimpleNamespace(**found))  # type: ignore[arg-type]
 
     return judged

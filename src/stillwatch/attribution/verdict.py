@@ -59,14 +59,14 @@ def judge(space: Space, found: Found) -> Judged:
     >>> judge(example_space(), example_found()).verdict
     'campaign'
     """
-    tried = explanations(space, found)
+    tried = [] if "explanations" in space.without else explanations(space, found)
     if found.coordinated < 2:
         reason = f"{found.coordinated} of the four independent views of who is asking stand out; two are needed"
         return Judged(found, "cleared", reason, "coordination", tried)
     if found.cohesion < LEAST_COHESION:
         reason = f"its members are tied to it by {found.cohesion:.1f} nats of who they are, on average; one is needed"
         return Judged(found, "cleared", reason, "cohesion", tried)
-    if found.worth < worth_bar(found):
+    if found.worth < worth_bar(found) and "WORTH" not in space.without:
         reason = f"worth to a trainer {found.worth:.2f}, below the bar of {worth_bar(found):.2f} set by benign groups"
         return Judged(found, "cleared", reason, "worth", tried)
     for explanation in tried:

@@ -111,18 +111,18 @@ def discover(
     barred = np.zeros(space.frame.n_accounts, bool)
     taken: list[tuple[Group, Profile]] = []
     floor = 0.6
-    for attempt in range(_PASSES):
+    for attempt in range(1 if "step-down" in space.without else _PASSES):
         remaining = [c for c in proposed if barred[c.members].mean() < 0.5]
         groups = examine(replace(space, barred=barred), remaining, seed=seed, progress=progress)
         floor = worth_floor(space, proposed, groups, q) if attempt == 0 else floor
         fresh = _expanded(space, groups, taken, q, progress)
-        taken = _merged(space, [*taken, *fresh])
+        taken = [*taken, *fresh] if "merging" in space.without else _merged(space, [*taken, *fresh])
         mask = barred.copy()
         for _, profile in fresh:
             members = profile.members(MEMBER_BAR)
             known = space.worth.account[members]
             known = known[np.isfinite(known)]
-            if len(known) and float(known.mean()) >= floor:
+            if "WORTH" in space.without or (len(known) and float(known.mean()) >= floor):
                 mask[members] = True
         if (mask == barred).all():
             break

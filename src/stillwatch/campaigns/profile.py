@@ -97,6 +97,7 @@ def _round(space: Space, weight: Floats, conditioning: Codes) -> Profile:
         "TIME": _contrast(_likeness(space, "TIME", weight), weight, CAPS["TIME"]),
         "WORTH": _contrast(space.worth.account, weight, 3.0),
     }
+    terms |= {name: np.zeros(len(weight)) for name in space.without & terms.keys()}
     size = weight.sum()
     prior = float(np.log(max(size, 1.0) / max(len(weight) - size, 1.0)))
     what = np.sum([terms[name] for name in WHAT_BLOCKS], axis=0)

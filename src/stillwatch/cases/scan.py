@@ -84,13 +84,16 @@ class Stages:
 class ScanSettings:
     """What a scan may be told: the false discovery rate ``q``, the ``seed`` of its draws, the earlier scan's folder.
 
-    >>> ScanSettings(seed=7)
-    ScanSettings(q=0.1, seed=7, previous=None)
+    ``without`` names parts of the method to leave out (``linkage.space.PARTS``): for measuring what each is worth.
+
+    >>> ScanSettings(seed=7).q
+    0.1
     """
 
     q: float = 0.1
     seed: int = 0
     previous: Path | None = None
+    without: frozenset[str] = frozenset()
 
 
 def scan(
@@ -147,7 +150,7 @@ def _judge_all(
     if frame.n_accounts < LEAST_ACCOUNTS or not frame.n_exchanges:
         return [], None
     with stages.stage("traits", frame.n_exchanges):
-        space = build_space(frame, seed=chosen.seed, progress=progress)
+        space = build_space(frame, seed=chosen.seed, without=chosen.without, progress=progress)
     with stages.stage("candidates", frame.n_accounts):
         proposed = candidates(space, seed=chosen.seed)
     with stages.stage("test, expand and split", len(proposed)):
@@ -270,7 +273,7 @@ def _run(dataset: Dataset, frame: Frame, chosen: ScanSettings, stages: Stages) -
     coverage = {name: round(share, 4) for name, share in sorted(frame.coverage.items())}
     return {
         "version": stillwatch.__version__,
-        "parameters": {"q": chosen.q, "rules": str(RULES_VERSION)},
+        "parameters": {"q": chosen.q, "rules": str(RULES_VERSION), "without": sorted(chosen.without)},
         "seed": chosen.seed,
         "input_sha256": _fingerprint(dataset),
         "rows": {"exchanges": frame.n_exchanges, "accounts": frame.n_accounts, "rejects": rejects},

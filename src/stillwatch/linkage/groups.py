@@ -94,7 +94,10 @@ def candidates(space: Space, *, seed: int = 0) -> list[Candidate]:
     ['A', 'B']
     """
     n = space.frame.n_accounts
-    proposed = [*_by_construction(space), *_by_work(space, seed), *_by_sharing(space, seed)]
+    proposed = [
+        *([] if "route B" in space.without else [*_by_construction(space), *_by_work(space, seed)]),
+        *([] if "route A" in space.without else _by_sharing(space, seed)),
+    ]
     kept: list[Candidate] = []
     seen: dict[str, _Seen] = {"A": _Seen(n), "B": _Seen(n)}
     for candidate in sorted(proposed, key=lambda c: -len(c.members)):
@@ -185,10 +188,10 @@ def examine(space: Space, proposed: list[Candidate], *, seed: int = 0, progress:
 
     The q-values bound the false groups of both routes together; a seed and a candidate's place decide its draws.
 
-    >>> examine(None, [Candidate("B", "alike work", np.arange(8), worth=0.3)])
+    >>> examine(example_space(), [Candidate("B", "alike work", np.arange(8), worth=0.3)])
     []
     """
-    proposed = [candidate for candidate in proposed if candidate.worth >= LEAST_WORTH]
+    proposed = [c for c in proposed if c.worth >= LEAST_WORTH or "WORTH" in space.without]
     results = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         streams = [np.random.default_rng([seed, number]) for number in range(len(proposed))]
@@ -198,7 +201,9 @@ def examine(space: Space, proposed: list[Candidate], *, seed: int = 0, progress:
     groups: list[Group] = []
     for route in ("A", "B"):
         mine = [(c, v, p) for c, (v, p) in zip(proposed, results, strict=True) if c.route == route]
-        q_values = np.minimum(1.0, 2 * benjamini_hochberg(np.array([p for _, _, p in mine])))
+        p_values = np.array([p for _, _, p in mine])
+        adjusted = p_values if "false discovery" in space.without else 2 * benjamini_hochberg(p_values)
+        q_values = np.minimum(1.0, adjusted)
         groups += [Group(c, v, p, float(qv)) for (c, v, p), qv in zip(mine, q_values, strict=True)]
     return groups
 
@@ -225,12 +230,12 @@ def view_result(space: Space, name: str, members: Ints, rng: np.random.Generator
     >>> from types import SimpleNamespace
     >>> from stillwatch.linkage.views import Signups
     >>> unknown = Signups(np.full(9, -1), np.zeros(0, np.int64), np.arange(9, dtype=np.int32))
-    >>> space, rng = SimpleNamespace(views={"LIFE": unknown}), np.random.default_rng(0)
+    >>> space, rng = SimpleNamespace(views={"LIFE": unknown}, without=()), np.random.default_rng(0)
     >>> view_result(space, "LIFE", np.arange(3), rng, 40).p_value
     nan
     """
     view = space.views[name]
-    known = view.known(members)
+    known = 0.0 if name in space.without else view.known(members)
     if known < 0.1:
         return ViewResult(0.0, 0.0, float("nan"), known)
     effect = view.effect(members)

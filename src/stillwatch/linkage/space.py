@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,11 @@ RHYTHM_NATS = 64.0
 TASK_NATS = 8.0
 # A domain of so few accounts is a small company's own; a larger one may be anybody's mail host.
 MOST_COLLEAGUES = 12
+# What a scan can be told to do without, so that its worth can be measured: blocks of evidence, the worth axis, routes
+# to groups, corrections and the weighing of innocent explanations.
+PARTS = (
+    *CAPS, "WORTH", "route A", "route B", "owners", "false discovery", "step-down", "merging", "explanations",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,8 @@ class Space:
 
     ``stack``, ``net`` and ``identity`` hold pairs of account and value by family; ``payer`` and ``site`` are the
     unit of each account by payment and by place; ``element_rows`` and ``element_bundle`` pair sketch elements'
-    exchanges with their bundles; ``strata`` says by view who is compared with whom.
+    exchanges with their bundles; ``strata`` says by view who is compared with whom. ``without`` names the parts of the
+    method (of ``PARTS``) that are left out, for ablations.
     """
 
     frame: Frame
@@ -63,14 +70,21 @@ class Space:
     element_rows: Ints
     element_bundle: Codes
     barred: npt.NDArray[np.bool_]
+    without: AbstractSet[str] = frozenset()
 
 
-def build_space(frame: Frame, *, seed: int = 0, progress: Progress = silent) -> Space:
+def build_space(
+    frame: Frame, *, seed: int = 0, without: AbstractSet[str] = frozenset(), progress: Progress = silent
+) -> Space:
     """Compute all linking evidence of a frame; ``seed`` draws the random directions that rhythms are seen along.
+
+    ``without`` leaves parts of the method out; KeyError when one is not among ``PARTS``.
 
     >>> sorted(build_space(example_frame()).views)
     ['ID', 'LIFE', 'NET', 'STACK', 'TASK', 'TIME']
     """
+    if unknown := set(without) - set(PARTS):
+        raise KeyError(f"no part of the method is called {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     steps = iter(range(1, 7))
 
     def note() -> None:
@@ -111,9 +125,10 @@ def build_space(frame: Frame, *, seed: int = 0, progress: Progress = silent) -> 
         site,
         views,
         _strata(frame, region),
-        Owners.of(payer),
+        Owners.of(np.arange(frame.n_accounts, dtype=np.int32) if "owners" in without else payer),
         *_elements(frame, content, bundles),
         np.zeros(frame.n_accounts, bool),
+        frozenset(without),
     )
 
 
