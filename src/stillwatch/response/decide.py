@@ -1,0 +1,318 @@
+"""One request, one answer: what the measures in force for its account say. In memory, no tables, no database.
+
+The snapshot is anything that :class:`Measures` describes; counters, clock and randomness are passed in, so that the
+same inputs give the same decision.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from stillwatch.response.ladder import Rung
+from stillwatch.response.standing import Cap, Limit, Scope, Standing
+
+USUAL_TOKENS = 1_000.0
+"""What a request is charged when neither its tokens nor its prompt are known."""
+
+
+class Measure(msgspec.Struct, frozen=True, kw_only=True):
+    """A standing without its account and times: what thousands of a campaign's accounts have in common.
+
+    >>> from datetime import UTC
+    >>> moment = datetime(2026, 9, 1, tzinfo=UTC)
+    >>> standing = Standing(account_id="a", campaign_id="SW-1", plan_id="P-1", rung=Rung.TAG,
+    ...     scope=Scope(whole_account=True), starts_at=moment, expires_at=moment)
+    >>> Measure.of(standing).campaign_id
+    'SW-1'
+    """
+
+    campaign_id: str
+    plan_id: str
+    rung: Rung
+    scope: Scope
+    limit: Limit | None = None
+    cap: Cap | None = None
+    delay_ms: tuple[int, int] | None = None
+    reason_code: str = "abnormal-usage"
+    visible: bool = True
+    shadow: bool = True
+
+    @classmethod
+    def of(cls, standing: Standing) -> Measure:
+        """Return what a standing shares with the others of its campaign."""
+        return cls(**{name: getattr(standing, name) for name in cls.__struct_fields__})
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gateway asks about. Without ``account`` the key stands for it, as in the logs.
+
+    ``template`` is the prompt's template id where the gateway knows it (uint64, decimal text for clients whose
+    numbers are doubles); else ``prompt`` or ``messages`` (as the client sent them) are read, and only when the account
+    has a measure for part of its traffic. ``tokens`` is the estimate that limits are charged with, ``max_tokens`` what
+    the client asked for at most.
+    """
+
+    account: str | None = None
+    key: str | None = None
+    model: str = ""
+    prompt: str | None = None
+    messages: msgspec.Raw | None = None
+    template: int | str | None = None
+    tokens: float | None = None
+    max_tokens: int | None = None
+    dialect: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """The account that is looked up; empty when the request names none.
+
+        >>> Request(key="k-1").subject, Request(account="a", key="k-1").subject
+        ('k-1', 'a')
+        """
+        return self.account or self.key or ""
+
+    def cost(self) -> float:
+        """Return the tokens that this request is charged: as told, else four bytes of prompt to one token.
+
+        >>> Request(tokens=12).cost(), Request(prompt="x" * 400, max_tokens=50).cost(), Request().cost()
+        (12, 150.0, 1000.0)
+        """
+        if self.tokens is not None:
+            return max(0.0, self.tokens)
+        said = len(self.prompt or "") or len(bytes(self.messages or b""))
+        return said / 4 + (self.max_tokens or 0) if said or self.max_tokens else USUAL_TOKENS
+
+
+class Taken(NamedTuple):
+    """What a bucket said: whether the tokens were granted, how many are left, seconds until they would be."""
+
+    granted: bool
+    remaining: float
+    retry_after: float
+
+
+class Counters(Protocol):
+    """Token buckets by name, shared by every account of a campaign."""
+
+    def take(self, limit: Limit, tokens: float, now: float) -> Taken:
+        """Take tokens from a bucket at ``now`` (seconds since 1970), or say how long to wait."""
+
+
+class Measures(Protocol):
+    """A snapshot as the decision sees it."""
+
+    @property
+    def version(self) -> int:
+        """The number of the snapshot."""
+
+    def find(self, account: str, now: float) -> Sequence[Measure]:
+        """Return the measures in force for an account at ``now`` (seconds since 1970)."""
+
+
+class Edits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the gateway changes in the request before it goes on; the customer is told of it."""
+
+    max_tokens: int | None = None
+    logprobs: bool | None = None
+    reasoning: str | None = None
+
+
+class LimitState(msgspec.Struct, frozen=True):
+    """A limit as RateLimit headers tell it: ``quota`` tokens in ``window`` s, ``remaining``, more in ``reset`` s."""
+
+    quota: int
+    window: int
+    remaining: int
+    reset: int
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer: ``action`` is ``allow``, a rung's label, or ``unavailable`` (fail-closed without a snapshot).
+
+    ``retry_after`` is in seconds, ``delay_ms`` in milliseconds. ``campaign`` is for the operator's logs and never
+    shown to a client; ``part`` says that only a part of the account's traffic is touched. ``shadow`` is what measures
+    in shadow mode would have done. ``degraded`` says why the node answered without a good snapshot.
+    """
+
+    action: str = "allow"
+    reason: str = ""
+    retry_after: float | None = None
+    delay_ms: int | None = None
+    limit: LimitState | None = None
+    edits: Edits | None = None
+    campaign: str = ""
+    part: bool = False
+    visible: bool = True
+    shadow: str = ""
+    degraded: str = ""
+    version: int = 0
+
+    @property
+    def refuses(self) -> bool:
+        """Say whether the request must not go on.
+
+        >>> Decision(action="rate-limit").refuses, Decision(action="cap").refuses
+        (True, False)
+        """
+        return self.action in _REFUSING
+
+
+ALLOW = "allow"
+UNAVAILABLE = "unavailable"
+_REFUSING = frozenset({"rate-limit", "step-up", "restrict", "suspend", UNAVAILABLE})
+_SHUT = (Rung.STEP_UP, Rung.RESTRICT, Rung.SUSPEND)
+
+
+def decide(
+    snapshot: Measures,
+    request: Request,
+    counters: Counters,
+    now: float,
+    *,
+    template_of: Callable[[Request], int | None] = lambda _: None,
+    chance: Callable[[], float] = random.random,
+) -> Decision:
+    """Return the answer to one request at ``now`` (seconds since 1970).
+
+    The measures of the account that cover the request's model and template are applied together: a closed door
+    (step-up, restrict, suspend) before a limit, a limit before caps, delays and tags. ``template_of`` is asked only
+    when a measure touches certain templates. Measures in shadow mode are computed apart, against buckets of their
+    own, and change nothing but ``shadow``.
+
+    >>> class Nobody:
+    ...     version = 7
+    ...     def find(self, account, now): return ()
+    >>> decide(Nobody(), Request(account="a"), None, now=0.0)
+    Decision(action='allow', reason='', ..., version=7)
+    """
+    found = snapshot.find(request.subject, now)
+    if not found:
+        return Decision(version=snapshot.version)
+    covering = _covering(found, request, template_of)
+    live = [measure for measure in covering if not measure.shadow]
+    shadowed = [_apart(measure) for measure in covering if measure.shadow]
+    decision = _answer(live, request, counters, now, chance) if live else Decision()
+    would = _answer(shadowed, request, counters, now, chance).action if shadowed else ""
+    return msgspec.structs.replace(decision, shadow=would, version=snapshot.version)
+
+
+def _covering(
+    found: Iterable[Measure], request: Request, template_of: Callable[[Request], int | None]
+) -> list[Measure]:
+    template: int | None = None
+    asked = False
+    covering = []
+    for measure in found:
+        if measure.scope.templates and not measure.scope.whole_account and not asked:
+            template, asked = _template(request, template_of), True
+        if measure.scope.covers(request.model, template):
+            covering.append(measure)
+    return covering
+
+
+def _template(request: Request, template_of: Callable[[Request], int | None]) -> int | None:
+    if request.template is None:
+        return template_of(request)
+    text = str(request.template)
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _apart(measure: Measure) -> Measure:
+    """Give a measure in shadow mode a bucket of its own, so that it takes nothing from a real one."""
+    if measure.limit is None:
+        return measure
+    limit = msgspec.structs.replace(measure.limit, bucket=f"shadow:{measure.limit.bucket}")
+    return msgspec.structs.replace(measure, limit=limit)
+
+
+def _answer(
+    measures: list[Measure], request: Request, counters: Counters, now: float, chance: Callable[[], float]
+) -> Decision:
+    """Apply measures together; the severest names the decision."""
+    first = max(measures, key=lambda measure: measure.rung)
+    if first.rung in _SHUT:
+        return _named(first, first.rung.label)
+    limited, short = _limited(measures, request, counters, now)
+    if short is not None:
+        return _named(short[0], Rung.RATE_LIMIT.label, retry_after=short[1].retry_after, limit=limited)
+    edits = _edits([measure.cap for measure in measures if measure.cap], request)
+    waits = [measure.delay_ms for measure in measures if measure.delay_ms]
+    delay = max((round(low + (high - low) * chance()) for low, high in waits), default=None)
+    return _named(first, _mild(first, edits, delay), limit=limited, edits=edits, delay_ms=delay)
+
+
+def _mild(first: Measure, edits: Edits | None, delay: int | None) -> str:
+    """Name what is done to a request that goes on."""
+    if edits is not None:
+        return Rung.CAP.label
+    if delay is not None:
+        return Rung.DELAY.label
+    return Rung.TAG.label if first.rung >= Rung.TAG else ALLOW
+
+
+def _named(
+    measure: Measure,
+    action: str,
+    *,
+    retry_after: float | None = None,
+    limit: LimitState | None = None,
+    edits: Edits | None = None,
+    delay_ms: int | None = None,
+) -> Decision:
+    return Decision(
+        action=action,
+        reason=measure.reason_code,
+        retry_after=retry_after,
+        delay_ms=delay_ms,
+        limit=limit,
+        edits=edits,
+        campaign=measure.campaign_id,
+        part=not measure.scope.whole_account,
+        visible=measure.visible,
+    )
+
+
+def _limited(
+    measures: list[Measure], request: Request, counters: Counters, now: float
+) -> tuple[LimitState | None, tuple[Measure, Taken] | None]:
+    """Charge each distinct bucket once; return the tightest limit, and the first that is short of tokens."""
+    tightest: LimitState | None = None
+    charged: set[str] = set()
+    for measure in measures:
+        limit = measure.limit
+        if limit is None or limit.bucket in charged:
+            continue
+        charged.add(limit.bucket)
+        taken = counters.take(limit, request.cost(), now)
+        state = _state(limit, taken)
+        if not taken.granted:
+            return state, (measure, taken)
+        if tightest is None or state.remaining < tightest.remaining:
+            tightest = state
+    return tightest, None
+
+
+def _state(limit: Limit, taken: Taken) -> LimitState:
+    missing = max(0.0, limit.burst - taken.remaining)
+    full = missing / limit.tokens_per_minute * 60 if limit.tokens_per_minute > 0 else 0.0
+    reset = taken.retry_after if not taken.granted else full
+    return LimitState(int(limit.tokens_per_minute), 60, max(0, int(taken.remaining)), int(-(-reset // 1)))
+
+
+def _edits(caps: list[Cap], request: Request) -> Edits | None:
+    """Merge caps, the strictest of each; a request that asks for no more than the cap is not edited for it."""
+    if not caps:
+        return None
+    most = min((cap.max_tokens for cap in caps if cap.max_tokens is not None), default=None)
+    if most is not None and request.max_tokens is not None and request.max_tokens <= most:
+        most = None
+    edits = Edits(
+        max_tokens=most,
+        logprobs=False if any(cap.no_logprobs for cap in caps) else None,
+        reasoning="summary" if any(cap.summarised_reasoning for cap in caps) else None,
+    )
+    return None if edits == Edits() else edits
