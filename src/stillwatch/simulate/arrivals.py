@@ -29,12 +29,16 @@ class Stream:
 
 @dataclass(frozen=True)
 class Draw:
-    """Exchanges of one stream on one day: position in ``stream.accounts``, time, session key and turn of it."""
+    """Exchanges of one stream on one day: position in ``stream.accounts``, time, session key and turn of it.
+
+    ``again`` names for each the exchange whose words it has (itself, unless it was sent a second time).
+    """
 
     account: Ints
     ts: Ints
     session: Keys
     turn: Ints
+    again: Ints | None = None
 
 
 def rates(crowd: People, *, share: float = 1.0) -> Floats:
@@ -49,7 +53,7 @@ def rates(crowd: People, *, share: float = 1.0) -> Floats:
     spec = crowd.population
     key = crowd.key
     normal = np.sqrt(-2 * np.log(1 - unit(mix(key, "rate1")))) * np.cos(2 * np.pi * unit(mix(key, "rate2")))
-    return np.asarray(np.minimum(share * spec.rate * np.exp(spec.sigma * normal), 400.0))
+    return np.asarray(np.minimum(share * spec.rate * np.exp(spec.sigma * normal), spec.top))
 
 
 def draw_day(stream: Stream, day_us: int, launches: list[int], seed: int) -> Draw:
@@ -68,6 +72,8 @@ def draw_day(stream: Stream, day_us: int, launches: list[int], seed: int) -> Dra
         "burst": _human,
         "event": _human,
         "scheduler": _scheduler,
+        "probe": _probe,
+        "client": _service,
     }[spec.arrivals]
     found = make(stream, day_us, _expected(stream, day_us, launches), rng)
     start, end = (
@@ -75,7 +81,19 @@ def draw_day(stream: Stream, day_us: int, launches: list[int], seed: int) -> Dra
         stream.people.active_to[stream.accounts[found.account]],
     )
     keep = (found.ts >= start) & (found.ts < end) & (found.ts >= day_us) & (found.ts < day_us + DAY_US)
-    return Draw(found.account[keep], found.ts[keep], found.session[keep], found.turn[keep])
+    kept = Draw(found.account[keep], found.ts[keep], found.session[keep], found.turn[keep])
+    return _sent_again(kept, stream, day_us, rng) if spec.repeats else kept
+
+
+def _sent_again(draw: Draw, stream: Stream, day_us: int, rng: np.random.Generator) -> Draw:
+    """Return the draw with some exchanges a second time some seconds later: retries and hedged requests."""
+    spec = stream.content.population
+    twice = np.flatnonzero(rng.random(draw.ts.size) < spec.repeats)
+    late = draw.ts[twice] + (rng.exponential(4.0, twice.size) * 1e6).astype(np.int64) + 1
+    limit = np.minimum(stream.people.active_to[stream.accounts[draw.account[twice]]], day_us + DAY_US)
+    twice, late = twice[late < limit], late[late < limit]
+    order = np.concatenate([np.arange(draw.ts.size), twice])
+    return Draw(draw.account[order], np.concatenate([draw.ts, late]), draw.session[order], draw.turn[order], order)
 
 
 def _expected(stream: Stream, day_us: int, launches: list[int]) -> Floats:
@@ -91,6 +109,12 @@ def _expected(stream: Stream, day_us: int, launches: list[int]) -> Floats:
         uneven = 0.3 - 0.7 * np.log(1 - unit(mix(key, day_us // DAY_US, "mood")))
         idle = (unit(mix(key, "sometimes")) < 0.25) & (unit(mix(key, day_us // DAY_US, "idle")) < 0.55)
         factor = factor * np.where(idle, 0.0, uneven * np.where(unit(mix(key, "sometimes")) < 0.25, 2.2, 1.0))
+    more, days = spec.surge
+    if days:  # once in ten days: a load test, a larger plan, a backfill
+        age = (
+            day_us // DAY_US + (mix(stream.people.group[stream.accounts], "surge") % np.uint64(10)).astype(np.int64)
+        ) % 10
+        factor = factor * np.where(age < days, more, 1.0)
     for launch in launches:
         if launch - HOUR_US * 12 <= day_us + DAY_US / 2 < launch + 2 * DAY_US:
             factor = factor * spec.launch_burst
@@ -153,6 +177,20 @@ def _service(stream: Stream, day_us: int, expected: Floats, rng: np.random.Gener
     order = np.arange(who.size) - np.repeat(np.cumsum(size) - size, size)
     ts = day_us + begin[first] + order * rng.exponential(8e6, who.size)
     return Draw(who, ts.astype(np.int64), np.zeros(who.size, np.uint64), np.zeros(who.size, np.int64))
+
+
+def _probe(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generator) -> Draw:
+    """Draw requests at one steady interval around the clock, as monitors do."""
+    key = stream.people.key[stream.accounts]
+    gap = 86_400 / np.maximum(expected, 1e-6)
+    counts = np.floor(expected).astype(np.int64)
+    who = np.repeat(np.arange(expected.size), counts)
+    order = np.arange(who.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    seconds = (order + unit(mix(key, "phase"))[who]) * gap[who] + rng.normal(
+        0, stream.content.population.jitter_s, who.size
+    )
+    ts = (day_us + seconds * 1e6).astype(np.int64)
+    return Draw(who, ts, np.zeros(who.size, np.uint64), np.zeros(who.size, np.int64))
 
 
 def _cron(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generator) -> Draw:

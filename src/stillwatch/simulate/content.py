@@ -61,6 +61,8 @@ def write(stream: Stream, draw: Draw, day_us: int, seed: int, corpus: Corpus | N
     rows = stream.accounts[draw.account]
     key = stream.people.key[rows]
     unique = mix(seed, key, draw.ts, np.arange(rows.size), "row")
+    if draw.again is not None:
+        unique = unique[draw.again]
     item = _items(spec, stream, rows, unique)
     names, domain = _jobs_of_rows(stream, draw, item, day_us)
     jobs = [_jobs()[name] for name in spec.jobs]
@@ -132,9 +134,11 @@ def _frames(spec: Population, stream: Stream, rows: Ints, job: Ints, unique: Key
         variants = (1, 3, 64)[max(level, 0)]
         return mix(stream.people.seed, spec.name, job, mix(unique, "variant") % np.uint64(variants), "frame")
     if spec.frame == "population":
-        return mix(spec.name, job, np.zeros_like(rows), "frame")
+        template = zipf(spec.wordings, unit(mix(stream.people.key[rows], "template"))) if spec.wordings else 0 * rows
+        return mix(spec.name, job, template, "frame")
     if spec.frame == "group":
-        return mix(stream.people.group[rows], job, (mix(unique, "assignment") % np.uint64(4)), "frame")
+        assignment = mix(unique, "assignment") % np.uint64(spec.wordings or 4)
+        return mix(stream.people.group[rows], job, assignment, "frame")
     return mix(stream.people.key[rows], job, "frame")
 
 

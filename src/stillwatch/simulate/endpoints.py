@@ -1,4 +1,4 @@
-"""Where accounts connect from: networks, addresses and clients of up to four endpoints an account."""
+"""Where accounts connect from: networks, addresses and clients of up to four endpoints an account, or two dozen."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from stillwatch.simulate.sharing import shared_key
 from stillwatch.simulate.spec import Population
 
 Names = NDArray[np.object_]
-_EACH = 4
+_FEW, _MANY = 4, 24  # rows kept for an account; a key that a team or a fleet shares is seen in many places
 
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where accounts connect from: four rows an account, how many it uses, and the key of its program's settings."""
+    """Where accounts connect from: ``each`` rows an account, how many it uses, the key of its program's settings."""
 
     columns: dict[str, Names]
     count: Ints
     habit: Keys
+    each: int = _FEW
 
 
 def connect(
@@ -37,10 +38,10 @@ def connect(
     >>> len(found.columns["ip"]), bool((found.count <= 4).all())
     (12, True)
     """
-    which = np.tile(np.arange(_EACH), key.size)
-    columns = _places(population, key, group, member, more[:2])
+    each = _FEW if population.endpoints <= _FEW else _MANY
+    which, owner = np.tile(np.arange(each), key.size), np.repeat(np.arange(key.size), each)
+    columns = _places(population, key, group, member, (*more[:2], which))
     shared, together = shared_key(population, "client", key, more[2] if population.campaign else group, member)
-    owner = np.repeat(np.arange(key.size), _EACH)
     client = np.where(together[owner], shared[owner], mix(key[owner], which // 2, "client"))
     made = pick(population.client, unit(mix(client, "made")))
     surface = np.where(made == "sdk", pick(population.surface, unit(mix(key, "surface")))[owner], "web")
@@ -49,14 +50,14 @@ def connect(
     columns["tls_fingerprint"], columns["client_fingerprint"] = np.array(hello, object), np.array(order, object)
     _forget(columns, mix(key[owner], which, "net"))
     spare = np.floor(-np.log(1 - unit(mix(key, "points"))) * max(0.0, population.endpoints - 1) + 0.3)
-    return Endpoints(columns, np.minimum(1 + spare.astype(np.int64), _EACH), client[::_EACH])
+    return Endpoints(columns, np.minimum(1 + spare.astype(np.int64), each), client[::each], each)
 
 
 def _places(
-    population: Population, key: Keys, group: Keys, member: Ints, more: tuple[Ints, NDArray[np.bool_]]
+    population: Population, key: Keys, group: Keys, member: Ints, more: tuple[Ints, NDArray[np.bool_], Ints]
 ) -> dict[str, Names]:
-    country, behind = more
-    owner, which = np.repeat(np.arange(key.size), _EACH), np.tile(np.arange(_EACH), key.size)
+    country, behind, which = more
+    owner = np.repeat(np.arange(key.size), which.size // max(1, key.size))
     net, inside = shared_key(population, "network", key, group, member, behind)
     own = mix(key[owner], which, "net")
     if population.campaign:
@@ -71,7 +72,8 @@ def _places(
     nets = np.where(common, net[owner], own)
     kind = np.where(common, KINDS.index(next(iter(population.network))), kind)
     host = np.where(common, nets if population.one_address else mix(key[owner] % np.uint64(6), nets), own)
-    abroad = (kind >= KINDS.index("proxy")) | (common & (not population.one_country))
+    travels = (which > 0) & (unit(mix(key, "travels")) < population.travel)[owner]
+    abroad = travels | (kind >= KINDS.index("proxy")) | (common & (not population.one_country))
     place = np.where(abroad, pick_index(places().weight, unit(mix(nets, "place"))), country[owner])
     asn, ip = addresses(kind, place, nets, host)
     ips = np.array(dotted(ip), object)

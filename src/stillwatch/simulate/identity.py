@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stillwatch.simulate.chance import Ints, Keys, hex_names, mix, pick, pick_index, unit, zipf
+from stillwatch.simulate.chance import Floats, Ints, Keys, hex_names, mix, pick, pick_index, unit, zipf
 from stillwatch.simulate.endpoints import Endpoints, connect
 from stillwatch.simulate.networks import places
 from stillwatch.simulate.sharing import shared_key
@@ -82,8 +82,10 @@ def people(population: Population, count: int, span: Span, seed: int) -> People:
     closed = np.where(closed > created, closed, -1)
     local = unit(mix(key, "language")) < places().local[country]
     language = np.where(local & (population.language == "local"), places().language[country], "en")
+    if population.language == "native":
+        language = np.where(unit(mix(key, "language")) < 0.8, places().native[country], "en")
     columns = _columns(population, key, group, member, country, behind)
-    start, end = _active(population, created, closed, span)
+    start, end = _active(population, group, member, created, closed, span)
     crowd = mix(seed, population.name, np.zeros_like(member), "crowd")
     points = connect(population, key, group, member, (country, behind, crowd))
     return People(population, seed, key, group, member, country, created, closed, start, end, language, columns, points)
@@ -114,9 +116,11 @@ def _signups(population: Population, key: Keys, group: Keys, member: Ints, span:
     elif population.signup == "event":
         day = 1 + unit(mix(group, "event")) * (days - 4) + alone * population.signup_days * 0.4
     elif population.signup == "burst":
-        reach = 14 if population.name == "class" else 300
+        reach = population.signup_reach
         center = unit(mix(group, "moment")) * reach - reach + 3
         day = np.where(inside, center + alone * population.signup_days, -alone * 400 + 4)
+    elif population.signup == "handover":
+        day = np.where(member % 2 == 0, -alone * 400 - 20, _handover(group, days) - 0.2 * alone)
     elif population.signup == "adoption":
         day = days - 1 - population.signup_days * np.square(alone)
     else:
@@ -140,12 +144,22 @@ def _replacements(
     return created, closed
 
 
-def _active(population: Population, created: Ints, closed: Ints, span: Span) -> tuple[Ints, Ints]:
+def _active(
+    population: Population, group: Keys, member: Ints, created: Ints, closed: Ints, span: Span
+) -> tuple[Ints, Ints]:
     start = np.maximum(created + 5 * 60_000_000, span.start)
     end = np.where(closed >= 0, closed, span.end)
     if population.signup == "event":
         end = np.minimum(end, created + round(population.signup_days * 1.6 * DAY_US))
+    if population.signup == "handover":
+        moment = span.start + (_handover(group, (span.end - span.start) / DAY_US) * DAY_US).astype(np.int64)
+        start, end = np.where(member % 2, np.maximum(start, moment), start), np.where(member % 2, end, moment)
     return start, end
+
+
+def _handover(group: Keys, days: float) -> Floats:
+    """Return the day on which the odd members of a group take over from the even ones."""
+    return np.asarray((0.25 + 0.5 * unit(mix(group, "handover"))) * days)
 
 
 def _columns(

@@ -35,13 +35,14 @@ _FIRST_ASN = 4_200_000_000
 
 @dataclass(frozen=True)
 class Places:
-    """Countries in order: code, weight, hours from UTC, language and the share that writes in it."""
+    """Countries in order: code, weight, hours from UTC, language, the share that writes in it, and the native one."""
 
     code: NDArray[np.object_]
     weight: NDArray[np.float64]
     offset_h: NDArray[np.float64]
     language: NDArray[np.object_]
     local: NDArray[np.float64]
+    native: NDArray[np.object_]
 
 
 @cache
@@ -52,13 +53,14 @@ def places() -> Places:
     True
     """
     rows = tomllib.loads(resources.files("stillwatch.simulate").joinpath("places.toml").read_text("utf-8"))["country"]
-    weight, offset, language, local = zip(*rows.values(), strict=True)
+    weight, offset, language, local, native = zip(*[[*row, row[2]][:5] for row in rows.values()], strict=True)
     return Places(
         np.array(list(rows), object),
         np.array(weight, float),
         np.array(offset, float),
         np.array(language, object),
         np.array(local, float),
+        np.array(native, object),
     )
 
 

@@ -10,7 +10,7 @@ from stillwatch.simulate.arrivals import Draw, Stream, draw_day
 from stillwatch.simulate.chance import Floats, Ints, Keys, hex_names, mix, pick, pick_index, unit
 from stillwatch.simulate.content import Texts, write
 from stillwatch.simulate.corpus import Corpus
-from stillwatch.simulate.identity import HOUR_US, Names
+from stillwatch.simulate.identity import DAY_US, HOUR_US, Names
 from stillwatch.simulate.spec import World
 
 _LIMITS = np.array([40, 6, 14, 4, 10, 16, 8, 2], float)  # how many programs set which limit; most set none
@@ -30,7 +30,7 @@ def day_rows(
     found = _where_from(stream, draw, row)
     columns |= _ids(stream, draw, row) | found
     columns["model"] = pa.array(_models(stream, draw, row, world, launches), pa.string())
-    columns |= {"prompt_text": texts.prompt, "system_text": texts.system, "tools_json": texts.tools}
+    columns |= _retained(stream, draw, texts)
     settings, limit = _settings(stream, draw, row, pc.equal(found["surface"], "web"))
     columns |= settings | _answers(texts, draw, row, limit)
     columns["is_campaign"] = pa.array(np.full(draw.ts.size, stream.campaign))
@@ -47,7 +47,7 @@ def _ids(stream: Stream, draw: Draw, row: Keys) -> dict[str, pa.Array]:
     accounts = _strings(people.columns["account_id"])
     which = (unit(mix(row, "key")) < 0.12) & (unit(mix(key, "two")) < 0.3)
     turn = draw.session != 0
-    ends = np.isin(stream.content.population.name, ["support", "reseller"]) & (unit(mix(key, "declares")) < 0.6)
+    ends = unit(mix(key, "declares")) < stream.content.population.end_users
     user = mix(key, (60 * unit(mix(row, "user")) ** 2).astype(np.int64), "user")
     return {
         "exchange_id": pa.array([f"ex_{name}" for name in hex_names(mix(row, "id"))]),
@@ -63,11 +63,14 @@ def _masked(values: list[str], keep: np.ndarray) -> pa.Array:
 
 
 def _where_from(stream: Stream, draw: Draw, row: Keys) -> dict[str, pa.Array]:
-    """Return the endpoint columns: a session stays where it began."""
+    """Return the endpoint columns: a session stays where it began, and who travels is three days in a place."""
     people, rows = stream.people, stream.accounts[draw.account]
-    spot = unit(mix(np.where(draw.session == 0, mix(row, "spot"), draw.session), "spot"))
+    begun = np.where(draw.session == 0, mix(row, "spot"), draw.session)
+    if people.population.travel:
+        begun = mix(people.key[rows], draw.ts // (3 * DAY_US))
+    spot = unit(mix(begun, "spot"))
     which = (people.endpoints.count[rows] * spot**1.6).astype(np.int64)
-    index = pa.array(rows * 4 + which)
+    index = pa.array(rows * people.endpoints.each + which)
     found: dict[str, pa.Array] = {}
     for name, values in people.endpoints.columns.items():
         kind = pa.int64() if name == "asn" else pa.string()
@@ -94,6 +97,15 @@ def _models(stream: Stream, draw: Draw, row: Keys, world: World, launches: dict[
             moved = (age_h > delay) & (unit(mix(key, "follows")) < spec.follow + 0.3) & (unit(mix(row, "moved")) < 0.8)
         models = np.where(moved & (age_h >= 0), name, models)
     return np.asarray(models)
+
+
+def _retained(stream: Stream, draw: Draw, texts: Texts) -> dict[str, pa.Array]:
+    """Return the text columns, null for accounts whose contract lets the provider keep no text."""
+    named = {"prompt_text": texts.prompt, "system_text": texts.system, "tools_json": texts.tools}
+    kept = unit(mix(stream.people.key[stream.accounts[draw.account]], "retained")) < stream.content.population.retained
+    if kept.all():
+        return named
+    return {name: pc.if_else(pa.array(kept), text, pa.nulls(kept.size, pa.string())) for name, text in named.items()}
 
 
 def _settings(stream: Stream, draw: Draw, row: Keys, web: pa.Array) -> tuple[dict[str, pa.Array], Ints]:

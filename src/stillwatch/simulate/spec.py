@@ -18,11 +18,11 @@ from stillwatch.simulate.grammar import own_grammar
 Mix = dict[str, float]
 
 _CHOICES = {
-    "arrivals": {"human", "service", "cron", "burst", "event", "scheduler"},
-    "signup": {"steady", "burst", "event", "adoption"},
+    "arrivals": {"human", "service", "cron", "burst", "event", "scheduler", "probe", "client"},
+    "signup": {"steady", "burst", "event", "adoption", "handover"},
     "frame": {"account", "group", "population"},
     "items_scope": {"account", "group", "population"},
-    "language": {"local", "en"},
+    "language": {"local", "en", "native"},
     "network": {"residential", "mobile", "business", "education", "proxy", "hosting"},
     "client": {"browser", "app", "sdk"},
     "own_client": {"", "pathfinder", "rowboat", "harbour", "benchrun"},
@@ -58,16 +58,21 @@ class Population:
     referral: float = 0.0
     signup: str = "steady"
     signup_days: float = 500
+    signup_reach: float = 300
     shared: dict[str, Sharing] = field(default_factory=dict)
     network: Mix = field(default_factory=lambda: {"residential": 0.7, "mobile": 0.3})
     one_address: bool = False
     endpoints: float = 2
+    travel: float = 0.0
     client: Mix = field(default_factory=lambda: {"browser": 0.7, "sdk": 0.3})
     own_client: str = ""
     surface: Mix = field(default_factory=lambda: {"api": 1.0})
     arrivals: str = "human"
     rate: float = 2.0
     sigma: float = 1.1
+    top: float = 400
+    surge: list[float] = field(default_factory=lambda: [1, 0])
+    repeats: float = 0.0
     turns: float = 2.5
     gap_s: float = 90
     weekend: float = 0.6
@@ -77,10 +82,13 @@ class Population:
     system: Mix = field(default_factory=lambda: {"none": 1.0})
     tools: Mix = field(default_factory=lambda: {"none": 1.0})
     frame: str = "account"
+    wordings: int = 0
     topics: int = 3
     items: int = 0
     items_scope: str = "group"
     image: float = 0.0
+    end_users: float = 0.0
+    retained: float = 1.0
     follow: float = 0.3
     follow_days: float = 12
     campaign: Campaign | None = None
@@ -130,8 +138,8 @@ class World:
 def worlds() -> dict[str, str]:
     """Return the named worlds and what each is for.
 
-    >>> sorted(worlds())
-    ['small', 'small-null', 'tiny', 'tiny-null']
+    >>> {"small", "small-null", "tiny", "tiny-null"} <= set(worlds())
+    True
     """
     folder = resources.files("stillwatch.simulate").joinpath("worlds")
     found = {
