@@ -7,7 +7,8 @@
     │   └── TooManyRejects       the share of bad rows is over the limit (exit code 3)
     ├── DatasetError             a dataset folder does not keep the contract
     ├── ConfigError              a setting, field map or world file is wrong
-    └── MissingExtra             an optional package is needed
+    ├── MissingExtra             an optional package is needed
+    └── SnapshotRefused          a decision snapshot that a node must not use (older, unsigned, foreign, corrupt)
 """
 
 from __future__ import annotations
@@ -61,3 +62,16 @@ class MissingExtra(StillwatchError):  # noqa: N818
     def __init__(self, package: str, *, extra: str, purpose: str) -> None:
         """Name the extra that brings the package."""
         super().__init__(f"{purpose} need the package {package}: pip install 'stillwatch[{extra}]'")
+
+
+class SnapshotRefused(StillwatchError):  # noqa: N818 - named after what happened
+    """A decision snapshot that a node must not use; ``why`` is one word for counters.
+
+    >>> str(SnapshotRefused("older", "version 3 after version 7"))
+    'older: version 3 after version 7'
+    """
+
+    def __init__(self, why: str, message: str) -> None:
+        """Keep the word apart from the message."""
+        self.why = why
+        super().__init__(f"{why}: {message}")
