@@ -25,10 +25,14 @@ def _worlds_for_examples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     """Build the world when an example first asks for it, once a process."""
 
     @functools.cache
-    def example_frame() -> Frame:
+    def example_dataset() -> Dataset:
         folder: Path = tmp_path_factory.mktemp("example")
         simulate(load_world("tiny"), folder, seed=1)
-        return read_frame(Dataset.open(folder))
+        return Dataset.open(folder)
+
+    @functools.cache
+    def example_frame() -> Frame:
+        return read_frame(example_dataset())
 
     @functools.cache
     def example_space() -> Space:
@@ -44,6 +48,7 @@ def _worlds_for_examples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         return Recorded(judged, Lineage("SW-example", "new", ()), harvest(example_frame(), example_found()), [])
 
     return {
+        "example_dataset": example_dataset,
         "example_recorded": example_recorded,
         "example_frame": example_frame,
         "example_space": example_space,
