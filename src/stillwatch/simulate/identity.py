@@ -28,7 +28,10 @@ class Span:
 
 @dataclass(frozen=True)
 class People:
-    """Accounts of one population: keys (account, group), member number in the group, country, times and texts."""
+    """Accounts of one population: keys (account, group), member number in the group, country, times and texts.
+
+    ``owner`` is the key of the account whose identifiers are used: another's where a key is stolen.
+    """
 
     population: Population
     seed: int
@@ -43,6 +46,7 @@ class People:
     language: Names
     columns: dict[str, Names]
     endpoints: Endpoints
+    owner: Keys
 
     @property
     def size(self) -> int:
@@ -66,8 +70,9 @@ def people(population: Population, count: int, span: Span, seed: int) -> People:
         again = np.argsort(mix(seed, population.name, original, "banned"))[:banned]
         original = np.concatenate([original, again])
         number, member = np.concatenate([number, number[again]]), np.concatenate([member, member[again]])
-    key = mix(seed, population.name, np.arange(original.size), "account")
-    group = mix(seed, population.name, number, "group")
+    part, station = population.part, population.campaign.station if population.campaign else ""
+    key = mix(seed, population.name, np.arange(original.size) + part.cohort * 1_000_003, "account")
+    group = mix(seed, station or population.name, number + part.pool * 1_009, "group")
     behind = np.zeros(key.size, bool)
     if population.campaign and population.campaign.behind:
         behind = unit(mix(group, member // 40, "behind")) < population.campaign.behind_share
@@ -86,9 +91,10 @@ def people(population: Population, count: int, span: Span, seed: int) -> People:
         language = np.where(unit(mix(key, "language")) < 0.8, places().native[country], "en")
     columns = _columns(population, key, group, member, country, behind)
     start, end = _active(population, group, member, created, closed, span)
-    crowd = mix(seed, population.name, np.zeros_like(member), "crowd")
+    crowd = mix(seed, station or population.name, np.zeros_like(member) + part.pool, "crowd")
     points = connect(population, key, group, member, (country, behind, crowd))
-    return People(population, seed, key, group, member, country, created, closed, start, end, language, columns, points)
+    times = (created, closed, start, end)
+    return People(population, seed, key, group, member, country, *times, language, columns, points, key)
 
 
 def _groups(population: Population, count: int, seed: int) -> tuple[Ints, Ints]:

@@ -52,7 +52,9 @@ def _ids(stream: Stream, draw: Draw, row: Keys) -> dict[str, pa.Array]:
     return {
         "exchange_id": pa.array([f"ex_{name}" for name in hex_names(mix(row, "id"))]),
         "account_id": accounts.take(pa.array(rows)),
-        "api_key_id": pa.array([f"key_{name[:12]}" for name in hex_names(mix(key, which.astype(np.int64), "api"))]),
+        "api_key_id": pa.array(
+            [f"key_{name[:12]}" for name in hex_names(mix(people.owner[rows], which.astype(np.int64), "api"))]
+        ),
         "session_id": _masked([f"s_{name}" for name in hex_names(draw.session)], turn),
         "end_user_id": _masked([f"u_{name[:10]}" for name in hex_names(user)], ends),
     }

@@ -14,11 +14,11 @@ from typing import Any
 
 from stillwatch.errors import ConfigError
 from stillwatch.simulate.grammar import own_grammar
+from stillwatch.simulate.knobs import Campaign, Mix, Stage, layered
 
-Mix = dict[str, float]
-
+_WORLD = {"about", "start", "days", "models", "launches", "populations", "campaigns", "knobs"}
 _CHOICES = {
-    "arrivals": {"human", "service", "cron", "burst", "event", "scheduler", "probe", "client"},
+    "arrivals": {"human", "service", "cron", "burst", "event", "scheduler", "queue", "probe", "client"},
     "signup": {"steady", "burst", "event", "adoption", "handover"},
     "frame": {"account", "group", "population"},
     "items_scope": {"account", "group", "population"},
@@ -36,6 +36,15 @@ class Sharing:
 
     share: float = 0.0
     size: float = 0
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which part of a campaign a population is: the round its accounts came in, their pool, the work they do."""
+
+    cohort: int = 0
+    pool: int = 0
+    stage: Stage | None = None
 
 
 @dataclass(frozen=True)
@@ -92,33 +101,9 @@ class Population:
     follow: float = 0.3
     follow_days: float = 12
     campaign: Campaign | None = None
-
-
-@dataclass(frozen=True)
-class Campaign:
-    """How competent a campaign is; each may be set by ``--set campaign.NAME.KEY=VALUE``."""
-
-    paraphrase: int = 1
-    jitter_s: float = 120
-    residential: float = 0.3
-    accounts_per_payment: float = 6
-    payment_share: float = 0.5
-    own_client: float = 0.2
-    subnet_share: float = 0.5
-    subnet_size: float = 12
-    signup_share: float = 0.5
-    signup_size: float = 25
-    signup_days: float = 2
-    device_share: float = 0.2
-    cells: int = 40
-    cover: float = 0.1
-    cover_population: str = "ordinary"
-    behind: str = ""
-    behind_share: float = 0.0
-    banned: float = 0.1
-    replace_hours: float = 8
-    shift: float = 0.6
-    shift_hours: float = 12
+    stages: dict[str, Stage] = field(default_factory=dict)
+    senders: dict[str, Population] = field(default_factory=dict)
+    part: Part = field(default_factory=Part)
 
 
 @dataclass(frozen=True)
@@ -151,7 +136,8 @@ def worlds() -> dict[str, str]:
 
 
 def load_world(name: str | Path, *, scale: float = 1.0, settings: Sequence[str] = ()) -> World:
-    """Read a named world or a world file; ``settings`` are ``campaign.NAME.KEY=VALUE`` or ``world.KEY=VALUE``.
+    """Read a named world or a world file; ``settings`` are ``campaign.NAME.KEY=VALUE``,
+    ``campaigns.KEY=VALUE`` (every campaign) or ``world.KEY=VALUE``.
 
     ``scale`` multiplies the number of accounts of every population and campaign. Raises :class:`ConfigError` with file
     and line on an unknown key, a wrong type or a name that is not there.
@@ -162,23 +148,24 @@ def load_world(name: str | Path, *, scale: float = 1.0, settings: Sequence[str] 
     """
     source = _Source.find("worlds", str(name), Path.cwd())
     content = source.content
-    source.known(content, {"about", "start", "days", "models", "launches", "populations", "campaigns", "like"})
+    source.known(content, {*_WORLD, "like"})
     if "like" in content:
         content = {**_Source.find("worlds", content["like"], source.folder).content, **content}
     changes = _changes(settings)
     change = changes.pop("world", {})
-    source.known(change, {"about", "start", "days", "models", "launches", "populations", "campaigns"})
+    source.known(change, _WORLD)
     content = {**content, **change}
     _check_world(source, content)
-    parts: dict[str, list[tuple[Population, int]]] = {}
-    for kind in ("populations", "campaigns"):
-        parts[kind] = []
-        for part, count in source.table(content, kind).items():
+    every = [source.table(content, "knobs"), changes.pop("campaigns", {})]
+    parts: dict[str, list[tuple[Population, int]]] = {"populations": [], "campaigns": []}
+    for kind, found in parts.items():
+        for part, entry in source.table(content, kind).items():
+            own = dict(entry) if isinstance(entry, dict) and kind == "campaigns" else {"accounts": entry}
+            count = own.pop("accounts", None)
             if not isinstance(count, int) or isinstance(count, bool) or count < 0:
                 raise source.error(f"{part}: the number of accounts must be a whole number", part)
-            change = changes.pop(f"campaign.{part}", {}) if kind == "campaigns" else {}
-            built = _population(kind, part, source, change)
-            parts[kind].append((built, max(1, round(count * scale)) if count else 0))
+            layers = [every[0], own, every[1], changes.pop(f"campaign.{part}", {})] if kind == "campaigns" else []
+            found.append((_population(kind, part, source, layers), max(1, round(count * scale)) if count else 0))
     if changes:
         raise ConfigError(f"--set {next(iter(changes))}: this world has no such campaign")
     start, days, models = str(content["start"]), int(content["days"]), dict(content["models"])
@@ -210,7 +197,7 @@ def _changes(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
         path, equals, value = setting.partition("=")
         where, _, key = path.strip().rpartition(".")
         if not equals or not where:
-            raise ConfigError(f"--set {setting}: write campaign.NAME.KEY=VALUE or world.KEY=VALUE")
+            raise ConfigError(f"--set {setting}: write campaign.NAME.KEY=VALUE, campaigns.KEY=VALUE or world.KEY=VALUE")
         try:
             parsed = tomllib.loads(f"v = {value}")["v"]
         except tomllib.TOMLDecodeError:
@@ -219,7 +206,7 @@ def _changes(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
     return changes
 
 
-def _population(kind: str, name: str, world: _Source, change: Mapping[str, Any]) -> Population:
+def _population(kind: str, name: str, world: _Source, layers: Sequence[Mapping[str, Any]] = ()) -> Population:
     try:
         source = _Source.find(kind, name, world.folder)
     except ConfigError as error:
@@ -232,10 +219,27 @@ def _population(kind: str, name: str, world: _Source, change: Mapping[str, Any])
         shared[key] = Sharing(*value)
     content["shared"] = shared
     if kind == "campaigns":
-        content["campaign"] = source.build(Campaign, {**source.table(content, "campaign"), **change})
+        knobs = layered([source.table(content, "campaign"), *layers])
+        content["campaign"] = source.build(Campaign, knobs)
+        for day in content["campaign"].enforcement:
+            if not day.replace(".", "", 1).isdigit():
+                raise source.error(f'enforcement: days as "4.5", not {day!r}', "enforcement")
+        content |= _stages(source, world)
     content["name"] = source.name
     built: Population = source.build(Population, content)
     return built
+
+
+def _stages(source: _Source, world: _Source) -> dict[str, Any]:
+    """Return the stages of a campaign, and the populations whose requests it forwards."""
+    stages: dict[str, Stage] = {}
+    for name, table in source.table(source.content, "stages").items():
+        if not isinstance(table, dict):
+            raise source.error(f"stages.{name} must be a table", name)
+        _check_names(source, table)
+        stages[name] = source.build(Stage, table)
+    wanted = {stage.forwards for stage in stages.values() if stage.forwards}
+    return {"stages": stages, "senders": {name: _population("populations", name, world) for name in sorted(wanted)}}
 
 
 def _check_names(source: _Source, content: Mapping[str, Any]) -> None:
@@ -335,7 +339,7 @@ class _Source:
     def build(self, kind: Any, content: Mapping[str, Any]) -> Any:
         """Return a dataclass from a table; unknown keys and wrong types are errors."""
         fields = {f.name: str(f.type) for f in dataclasses.fields(kind)}
-        self.known(content, set(fields))
+        self.known(content, set(fields) - {"part"})
         for key, value in content.items():
             self.check(key, value, fields[key])
         unset = dataclasses.MISSING
