@@ -1,0 +1,154 @@
+"""Read a policy from TOML; what is wrong is said with file, line and a hint."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stillwatch.errors import ConfigError
+from stillwatch.ingest.places import nearest, read_toml
+from stillwatch.response import policy as values
+from stillwatch.response.ladder import LADDER, Rung
+from stillwatch.response.policy import Policy, Rule, faults
+from stillwatch.response.signing import is_signed
+from stillwatch.response.standing import Cap
+
+Place = tuple[str | int, ...]
+_PARTS = re.compile(r"\.([A-Za-z_]\w*)|\[(\d+)\]|\[\.\.\.\]")
+_NAMED = re.compile(r"(?:field|value) [`']([^`']*)[`']")
+_TYPES: dict[str, type[msgspec.Struct]] = {
+    "": Policy,
+    "rules": Rule,
+    "budget": values.Budget,
+    "cap": Cap,
+    "approvals": values.Approvals,
+    "radius": values.Radius,
+    "exempt": values.Exemption,
+    "timing": values.Timing,
+}
+
+
+def load_policy(path: str | Path, trusted: Path | None = None) -> Policy:
+    r"""Read and check a policy file.
+
+    A rule that is felt and not told (``told = false``) is taken only when the file's signature beside it
+    (``FILE.sig``) is by ``trusted``, an Ed25519 public key as PEM. Raises :class:`ConfigError` with file, line and a
+    hint.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "policy.toml"
+    ...     _ = file.write_text('name = "p"\n[[rules]]\nname = "x"\nrung = "rate_limit"\n')
+    ...     load_policy(file)
+    Traceback (most recent call last):
+    stillwatch.errors.ConfigError: ...policy.toml:4: invalid enum value 'rate_limit'; did you mean rate-limit?
+    """
+    file = Path(path)
+    given, _ = read_toml(file)
+    text = file.read_text(encoding="utf-8")
+    try:
+        policy = msgspec.convert(given, Policy)
+    except msgspec.ValidationError as error:
+        raise _explained(str(error), file, text) from None
+    for place, reason in faults(policy):
+        raise ConfigError(reason, path=file, line=line_of(text, place))
+    for number, rule in enumerate(policy.rules):
+        if not rule.told and LADDER[rule.step].felt:
+            _demand_signature(file, trusted, line_of(text, ("rules", number, "told")))
+    return policy
+
+
+def signature_file(policy: Path) -> Path:
+    """Return where the signature of a policy file is kept.
+
+    >>> signature_file(Path("policy.toml")).name
+    'policy.toml.sig'
+    """
+    return policy.with_name(policy.name + ".sig")
+
+
+def _demand_signature(file: Path, trusted: Path | None, line: int | None) -> None:
+    why = "what customers feel and are not told of needs a signed policy"
+    if trusted is None:
+        raise ConfigError(f"{why}: name the trusted public key (--trusted-key)", path=file, line=line)
+    mark = signature_file(file)
+    if not mark.exists():
+        raise ConfigError(f"{why}: {mark.name} is not there (stillwatch policy --sign)", path=file, line=line)
+    if not is_signed(file.read_bytes(), mark.read_text(encoding="ascii", errors="replace").strip(), trusted):
+        raise ConfigError(f"{why}: {mark.name} is not the trusted key's signature of it", path=file, line=line)
+
+
+def _explained(message: str, file: Path, text: str) -> ConfigError:
+    """Turn msgspec's message and path into a place in the file and a hint."""
+    said, _, where = message.partition(" - at `$")
+    place: Place = tuple(
+        name or (int(number) if number else "...") for name, number in _PARTS.findall(where.rstrip("`"))
+    )
+    named = _NAMED.search(said)
+    line = line_of(text, place)
+    if "missing required" in said:
+        return ConfigError(said[0].lower() + said[1:], path=file, line=line)
+    if "unknown field" in said and named:
+        owner = next((str(part) for part in reversed(place) if isinstance(part, str)), "")
+        known = [field.name for field in msgspec.structs.fields(_TYPES.get(owner, Policy))]
+        line = line_of(text, (*place, named[1])) or line
+        return ConfigError(f"unknown key {named[1]!r}; {nearest(named[1], known)}", path=file, line=line)
+    if place and place[-1] == "rung" and named:
+        hint = nearest(named[1], [rung.label for rung in Rung])
+        return ConfigError(f"{said[0].lower()}{said[1:]}; {hint}", path=file, line=line)
+    return ConfigError(f"{said[0].lower()}{said[1:]}", path=file, line=line)
+
+
+def line_of(text: str, place: Place) -> int | None:
+    r"""Return the line, from 1, of a path of keys and list numbers in a TOML text, or of the nearest part of it.
+
+    >>> line_of('name = "p"\n[[rules]]\nrung = "tag"\n[[rules]]\nrung = "cap"\n', ("rules", 1, "rung"))
+    5
+    """
+    names = [str(part) for part in place if isinstance(part, str)]
+    numbers: list[int] = [part for part in place if isinstance(part, int)]
+    if not names:
+        return 1
+    begin = _header(text, names[0], numbers[0] if numbers else 0)
+    lines = text.splitlines()
+    for key in reversed(names):
+        for number in range(begin, len(lines)):
+            if number > begin and lines[number].startswith("[[") and numbers:
+                break
+            if re.search(rf"(?:^|[{{,.\s\"])\"?{re.escape(key)}\"?\s*=", lines[number]):
+                return number + 1
+    return begin + 1
+
+
+def _header(text: str, name: str, count: int) -> int:
+    """Return the index of the ``count``-th (from 0) header of a table, or of the first line."""
+    headers = [i for i, line in enumerate(text.splitlines()) if re.match(rf"\[\[?\s*{re.escape(name)}\b", line)]
+    return headers[count] if count < len(headers) else 0
+
+
+def outline(policy: Policy) -> list[dict[str, Any]]:
+    """Return a policy's rules as rows for a person, in the order in which they are tried.
+
+    >>> outline(Policy(name="p", rules=(Rule(name="watch", rung="tag"),)))[0]["begins"]
+    'when a person agrees'
+    """
+    return [
+        {
+            "rule": rule.name,
+            "rung": rule.rung,
+            "for": f"{'/'.join(rule.verdicts)}: {', '.join(rule.roles)}",
+            "when": f"q ≤ {rule.q_at_most:g}, p ≥ {rule.probability_at_least:g}, worth ≥ {rule.worth_at_least:g}, "
+            f"{rule.evidence_at_least} of WHO" + (f" with {', '.join(rule.evidence)}" if rule.evidence else ""),
+            "begins": "by itself" if rule.automatic else "when a person agrees",
+            "told": "yes"
+            if rule.told and LADDER[rule.step].felt
+            else "nothing to tell"
+            if rule.told
+            else "NO (signed)",
+            "lasts": f"{rule.lasts.total_seconds() / 86_400:g} d",
+        }
+        for rule in policy.rules
+    ]
