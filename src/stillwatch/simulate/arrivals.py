@@ -9,6 +9,7 @@ import numpy as np
 from stillwatch.simulate.chance import Floats, Ints, Keys, mix, unit
 from stillwatch.simulate.identity import DAY_US, HOUR_US, People
 from stillwatch.simulate.networks import places
+from stillwatch.simulate.queue import deal, queue_load
 
 # Share of a day's human requests in each local hour: work, with an evening; and leisure.
 _WORK = np.array([1, 1, 0.6, 0.4, 0.4, 0.8, 2, 4, 8, 12, 13, 12, 9, 11, 12, 12, 10, 8, 6, 5, 5, 4, 3, 2], float)
@@ -18,13 +19,17 @@ _EVEN = np.full(24, 1.0)
 
 @dataclass(frozen=True)
 class Stream:
-    """One kind of traffic of some accounts: who, how often a day, and whose content it is (``campaign`` or own)."""
+    """One kind of traffic of some accounts: who, how often a day, and whose content it is (``campaign`` or own).
+
+    ``carrier``: the accounts through which the traffic is sent on, when ``people`` have none here themselves.
+    """
 
     people: People
     accounts: Ints
     rate: Floats
     content: People
     campaign: bool = False
+    carrier: Stream | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,12 @@ def draw_day(stream: Stream, day_us: int, launches: list[int], seed: int) -> Dra
     """
     spec = stream.content.population if not stream.campaign else stream.people.population
     rng = np.random.default_rng(
-        [seed, day_us // DAY_US, int(mix(spec.name, stream.people.population.name)) & 0xFFFFFFFF, int(stream.campaign)]
+        [
+            seed,
+            day_us // DAY_US,
+            int(mix(stream.content.population.name, stream.people.population.name)) & 0xFFFFFFFF,
+            int(stream.campaign),
+        ]
     )
     make = {
         "human": _human,
@@ -72,6 +82,7 @@ def draw_day(stream: Stream, day_us: int, launches: list[int], seed: int) -> Dra
         "burst": _human,
         "event": _human,
         "scheduler": _scheduler,
+        "queue": _queue,
         "probe": _probe,
         "client": _service,
     }[spec.arrivals]
@@ -224,3 +235,15 @@ def _scheduler(stream: Stream, day_us: int, expected: Floats, rng: np.random.Gen
     seconds = tick * 300 + rng.normal(0, jitter, who.size) + rng.exponential(4, who.size)
     ts = day_us + (seconds % 86_400) * 1e6
     return Draw(who, ts.astype(np.int64), np.zeros(who.size, np.uint64), np.zeros(who.size, np.int64))
+
+
+def _queue(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generator) -> Draw:
+    """Draw from the campaign's own queue of work, dealt to its accounts (:mod:`stillwatch.simulate.queue`)."""
+    people, stage = stream.people, stream.content.population.part.stage
+    jitter = people.population.campaign.jitter_s if people.population.campaign else people.population.jitter_s
+    load = queue_load(people.seed, people.population.name, day_us)
+    who, second, turn = deal(expected, load, jitter, stage.turns if stage else 0, rng)
+    ts = day_us + (second % 86_400 * 1e6).astype(np.int64)
+    first = np.maximum.accumulate(np.where(turn == 0, np.arange(turn.size), 0))
+    session = mix(people.key[stream.accounts[who]], ts[first], first, "session")
+    return Draw(who, ts, session if stage and stage.turns else np.zeros_like(session), turn)

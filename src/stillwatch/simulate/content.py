@@ -17,6 +17,7 @@ from stillwatch.simulate.chance import Floats, Ints, Keys, mix, pick, pick_index
 from stillwatch.simulate.corpus import Corpus, kind_of, replace_texts
 from stillwatch.simulate.expand import LOWER, TYPOS, expand
 from stillwatch.simulate.grammar import own_grammar
+from stillwatch.simulate.playbooks import refusals, wordings
 from stillwatch.simulate.spec import Population
 
 
@@ -80,7 +81,8 @@ def write(stream: Stream, draw: Draw, day_us: int, seed: int, corpus: Corpus | N
         kinds = [kind_of(name) for name in spec.jobs]
         prompt, system = replace_texts(corpus, kinds, names, source, item, system)
     image = unit(mix(unique, "image")) < np.maximum(column["image"][names], spec.image)
-    return Texts(prompt, system, tools, column["output"][names], column["refused"][names], image)
+    refused = refusals(stream, unique, column["refused"][names])
+    return Texts(prompt, system, tools, column["output"][names], refused, image)
 
 
 def _jobs_of_rows(stream: Stream, draw: Draw, item: Keys, day_us: int) -> tuple[Ints, Ints]:
@@ -128,11 +130,7 @@ def _roots(names: list[str], job: Ints, stream: Stream, rows: Ints, turn: Ints, 
 def _frames(spec: Population, stream: Stream, rows: Ints, job: Ints, unique: Keys) -> Keys:
     """Return the key of the fixed wording: an account's, group's, population's, or by a campaign's paraphrase level."""
     if stream.campaign and spec.campaign:
-        level = spec.campaign.paraphrase
-        if level >= 3:
-            return mix(unique, "frame")
-        variants = (1, 3, 64)[max(level, 0)]
-        return mix(stream.people.seed, spec.name, job, mix(unique, "variant") % np.uint64(variants), "frame")
+        return wordings(stream, job, unique)
     if spec.frame == "population":
         template = zipf(spec.wordings, unit(mix(stream.people.key[rows], "template"))) if spec.wordings else 0 * rows
         return mix(spec.name, job, template, "frame")

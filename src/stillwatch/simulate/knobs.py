@@ -61,6 +61,7 @@ class Stage:
     wordings are tried, of which ``working`` are answered; ``keep`` asks in those alone. ``refused`` below zero leaves
     the refusals to the jobs. ``replays``: each request carries a reasoning reference that another account was given.
     ``forwards`` names a population whose requests, of ``users`` people an account, are sent on.
+    ``turns``: mean length of its sessions; 0: the client names no session.
     """
 
     accounts: float = 1.0
@@ -70,6 +71,7 @@ class Stage:
     jobs: Mix = field(default_factory=dict)
     system: Mix = field(default_factory=dict)
     tools: Mix = field(default_factory=dict)
+    turns: float = 0.0
     model: str = ""
     refused: float = -1.0
     variants: int = 0

@@ -11,6 +11,7 @@ from stillwatch.simulate.chance import Floats, Ints, Keys, hex_names, mix, pick,
 from stillwatch.simulate.content import Texts, write
 from stillwatch.simulate.corpus import Corpus
 from stillwatch.simulate.identity import DAY_US, HOUR_US, Names
+from stillwatch.simulate.playbooks import relayed
 from stillwatch.simulate.spec import World
 
 _LIMITS = np.array([40, 6, 14, 4, 10, 16, 8, 2], float)  # how many programs set which limit; most set none
@@ -22,9 +23,11 @@ def day_rows(
 ) -> pa.Table | None:
     """Return the exchanges of a stream on one day, identifiers raw, with ``is_campaign``; None when there are none."""
     draw = draw_day(stream, day_us, list(launches.values()), seed)
+    draw, sent = relayed(stream, draw)
     if not draw.ts.size:
         return None
     texts = write(stream, draw, day_us, seed, corpus)
+    stream, draw = stream.carrier or stream, sent
     row = mix(seed, stream.people.key[stream.accounts[draw.account]], draw.ts, np.arange(draw.ts.size), "exchange")
     columns: dict[str, object] = {"ts": pa.array(draw.ts, pa.timestamp("us", tz="UTC"))}
     found = _where_from(stream, draw, row)
