@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help demo test lint types contracts clean
+.PHONY: help demo test lint types contracts protos clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -30,6 +30,12 @@ types: $(VENV)/.installed ## strict types
 
 contracts: $(VENV)/.installed ## who may import whom
 	$(BIN)/lint-imports
+
+protos: ## make the Envoy messages anew from their .proto file (protoc of grpcio-tools, in an environment of its own)
+	$(PYTHON) -m venv .venv-protos
+	.venv-protos/bin/python -m pip install --quiet grpcio-tools==1.85.1
+	.venv-protos/bin/python -m grpc_tools.protoc -I src --python_out=src --pyi_out=src src/stillwatch/service/protos/envoy.proto
+	rm -rf .venv-protos
 
 clean: ## remove what the two commands made
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
