@@ -76,4 +76,7 @@ class Detector(Protocol):
         """Return the detector tuned on a labelled world that is never the measured one; itself when it has no knobs."""
 
     def find(self, dataset: Dataset, work: Path) -> Findings:
-        """Judge a dataset without its labels, with ``work`` an empty folder for whatever it writes."""
+        """Judge a dataset without its labels; ``work`` is a folder for whatever it writes.
+
+        When a world is followed day by day it is the same folder each time, so that a detector may go on from there.
+        """
