@@ -15,6 +15,8 @@ import msgspec
 from stillwatch.response.ladder import Rung
 from stillwatch.response.standing import Cap, Limit, Scope, Standing
 
+ALLOW = "allow"
+UNAVAILABLE = "unavailable"
 USUAL_TOKENS = 1_000.0
 """What a request is charged when neither its tokens nor its prompt are known."""
 
@@ -22,7 +24,7 @@ USUAL_TOKENS = 1_000.0
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
     """A standing without its account and times: what thousands of a campaign's accounts have in common.
 
-    >>> from datetime import UTC
+    >>> from datetime import UTC, datetime
     >>> moment = datetime(2026, 9, 1, tzinfo=UTC)
     >>> standing = Standing(account_id="a", campaign_id="SW-1", plan_id="P-1", rung=Rung.TAG,
     ...     scope=Scope(whole_account=True), starts_at=moment, expires_at=moment)
@@ -135,10 +137,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``retry_after`` is in seconds, ``delay_ms`` in milliseconds. ``campaign`` is for the operator's logs and never
     shown to a client; ``part`` says that only a part of the account's traffic is touched. ``shadow`` is what measures
-    in shadow mode would have done. ``degraded`` says why the node answered without a good snapshot.
+    in shadow mode would have done. ``listed`` says that the account has a measure, whether or not it covers this request;
+    without one an asker may remember the answer for a moment. ``degraded`` says why the node answered without a good
+    snapshot.
     """
 
-    action: str = "allow"
+    action: str = msgspec.field(default_factory=lambda: ALLOW)  # a factory, so that JSON always says it
     reason: str = ""
     retry_after: float | None = None
     delay_ms: int | None = None
@@ -148,6 +152,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     part: bool = False
     visible: bool = True
     shadow: str = ""
+    listed: bool = False
     degraded: str = ""
     version: int = 0
 
@@ -161,8 +166,6 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.action in _REFUSING
 
 
-ALLOW = "allow"
-UNAVAILABLE = "unavailable"
 _REFUSING = frozenset({"rate-limit", "step-up", "restrict", "suspend", UNAVAILABLE})
 _SHUT = (Rung.STEP_UP, Rung.RESTRICT, Rung.SUSPEND)
 
@@ -197,7 +200,7 @@ def decide(
     shadowed = [_apart(measure) for measure in covering if measure.shadow]
     decision = _answer(live, request, counters, now, chance) if live else Decision()
     would = _answer(shadowed, request, counters, now, chance).action if shadowed else ""
-    return msgspec.structs.replace(decision, shadow=would, version=snapshot.version)
+    return msgspec.structs.replace(decision, shadow=would, listed=True, version=snapshot.version)
 
 
 def _covering(

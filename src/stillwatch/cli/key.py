@@ -1,0 +1,42 @@
+"""`stillwatch key`: make, list and revoke the API keys of the service."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stillwatch.cli.app import app
+from stillwatch.errors import ConfigError
+
+_EPILOG = """Example: `stillwatch key create --keys keys.json --scope decide --note "gateway in Oslo"`
+
+ACTION is create (prints the new key, once), list (ids and scopes) or revoke (with --id)."""
+
+
+@app.command(epilog=_EPILOG)
+def key(
+    action: Annotated[str, typer.Argument(help="create, list or revoke.")],
+    keys: Annotated[Path, typer.Option(help="The key file that the service is given.")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="ingest, decide, read, enforce or admin; may be repeated.")
+    ] = None,
+    note: Annotated[str, typer.Option(help="What the key is for.")] = "",
+    name: Annotated[str | None, typer.Option("--id", help="Id of the key to revoke.")] = None,
+) -> None:
+    """Make, list and revoke API keys; a key file holds hashes only."""
+    from stillwatch.service.keys import create_key, read_keys, revoke_key
+
+    now = datetime.now(UTC)
+    if action == "create":
+        typer.echo(create_key(keys, scope or [], note=note, now=now))
+    elif action == "list":
+        for entry in read_keys(keys):
+            ended = f"  revoked {entry.revoked_at}" if entry.revoked_at else ""
+            typer.echo(f"{entry.id}  {','.join(entry.scopes)}  {entry.created_at}  {entry.note}{ended}")
+    elif action == "revoke" and name:
+        revoke_key(keys, name, now=now)
+    else:
+        raise ConfigError("say create, list, or revoke with --id")

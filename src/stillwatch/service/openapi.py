@@ -1,0 +1,101 @@
+"""The OpenAPI 3.1 document: paths declared by hand, bodies from the very types that are decoded and encoded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+import stillwatch
+from stillwatch.response.decide import Request
+from stillwatch.service.deciding import Verdict
+
+_JSON, _PROBLEM, _TEXT, _BINARY = (
+    "application/json",
+    "application/problem+json",
+    "text/plain",
+    "application/octet-stream",
+)
+_OBJECT = {"type": "object"}
+_KEY_PROBLEMS = {
+    "401": "No valid key",
+    "403": "The key lacks the scope",
+    "429": "Over the pace of the key, or too much at once: come again after Retry-After",
+}
+
+
+def node_document() -> dict[str, Any]:
+    """Return the document of a gateway node.
+
+    >>> sorted(node_document()["paths"])
+    ['/healthz', '/metrics', '/openapi.json', '/readyz', '/v1/decide']
+    """
+    return _document({**_NODE_PATHS})
+
+
+def _document(paths: dict[str, Any]) -> dict[str, Any]:
+    _, schemas = msgspec.json.schema_components([Request, Verdict], ref_template="#/components/schemas/{name}")
+    schemas["Request"]["anyOf"] = [_named("account"), _named("key")]
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Stillwatch", "version": stillwatch.__version__},
+        "paths": paths,
+        "components": {
+            "schemas": {**schemas, "Problem": _PROBLEM_SCHEMA},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"key": []}, {}],
+    }
+
+
+def _named(field: str) -> dict[str, Any]:
+    return {"required": [field], "properties": {field: {"type": "string", "minLength": 1}}}
+
+
+_PROBLEM_SCHEMA = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+    },
+}
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _reply(text: str, media: str | None = None, schema: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"description": text, **({"content": {media: {"schema": schema or {}}}} if media else {})}
+
+
+def _problems(texts: dict[str, str]) -> dict[str, Any]:
+    return {status: _reply(text, _PROBLEM, _ref("Problem")) for status, text in texts.items()}
+
+
+def _page(summary: str, media: str, *, problems: dict[str, str] | None = None, **replies: str) -> dict[str, Any]:
+    """Declare a GET; ``replies`` are further good answers, as ``s503="not ready"``."""
+    responses = {"200": _reply("Here it is", media, _OBJECT if media == _JSON else {"type": "string"})}
+    responses |= {status[1:]: _reply(text, media, _OBJECT) for status, text in replies.items()}
+    return {"get": {"summary": summary, "responses": responses | _problems(problems or {})}}
+
+
+_NODE_PATHS: dict[str, Any] = {
+    "/v1/decide": {
+        "post": {
+            "summary": "Decide on one request",
+            "requestBody": {"required": True, "content": {_JSON: {"schema": _ref("Request")}}},
+            "responses": {
+                "200": _reply("The decision, and what a refused client is told", _JSON, _ref("Verdict")),
+                **_problems({"400": "Not a request", "413": "Too large", **_KEY_PROBLEMS}),
+            },
+        }
+    },
+    "/healthz": _page("The process answers", _JSON),
+    "/readyz": _page("A good snapshot is in force", _JSON, s503="Missing or stale; the node answers as configured"),
+    "/metrics": _page("Readings for Prometheus", _TEXT, problems=_KEY_PROBLEMS),
+    "/openapi.json": _page("This document", _JSON),
+}
