@@ -137,9 +137,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``retry_after`` is in seconds, ``delay_ms`` in milliseconds. ``campaign`` is for the operator's logs and never
     shown to a client; ``part`` says that only a part of the account's traffic is touched. ``shadow`` is what measures
-    in shadow mode would have done. ``listed`` says that the account has a measure, whether or not it covers this request;
-    without one an asker may remember the answer for a moment. ``degraded`` says why the node answered without a good
-    snapshot.
+    in shadow mode would have done. ``listed`` says that the account has a measure, whether or not it covers this
+    request; without one an asker may remember the answer for a moment. ``degraded`` says why the node answered without
+    a good snapshot.
     """
 
     action: str = msgspec.field(default_factory=lambda: ALLOW)  # a factory, so that JSON always says it
