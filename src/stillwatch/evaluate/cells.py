@@ -159,7 +159,10 @@ def _reseeded(cell: Cell, ready: Detector, dataset: Dataset, work: Path) -> dict
 def main() -> None:
     """Carry out the order on standard input; its result appears whole or not at all."""
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
-    answer, target = msgspec.json.encode(carry_out(order)), Path(order.result)
+    answer = msgspec.json.encode(carry_out(order))
+    if not order.result:
+        return
+    target = Path(order.result)
     staged = target.with_suffix(".part")
     staged.write_bytes(answer)
     staged.replace(target)

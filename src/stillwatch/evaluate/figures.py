@@ -51,8 +51,8 @@ def counted(hits: int, of: int, better: str = "higher", *, exact: bool = False) 
 
 
 def _ratio(rows: Sequence[Sequence[float]], ratio: Callable[[Sequence[float]], float]) -> Figure | None:
-    sums = np.asarray(rows, float).sum(axis=0) if len(rows) else np.zeros(1)
-    return Figure(float(ratio(sums)), *resampled(rows, ratio)) if sums.any() else None
+    sums = [float(sum(column)) for column in zip(*rows, strict=True)]
+    return Figure(ratio(sums), *resampled(rows, ratio)) if any(sums) else None
 
 
 def precision(sums: Sequence[float]) -> float:
@@ -182,3 +182,29 @@ def figures(results: Measures) -> dict[str, Figure]:
     """
     made = {name: pool(results) for name, pool in FIGURES.items()} if results else {}
     return {name: figure for name, figure in made.items() if figure is not None}
+
+
+def daily_figures(results: Measures) -> dict[str, Figure]:
+    """Return what following worlds day by day shows, pooled over campaigns.
+
+    >>> daily_figures([])
+    {}
+    """
+    lives = [life for result in results for life in result["lives"]]
+    if not lives:
+        return {}
+    reported = [life for life in lives if life["days"] is not None]
+    made = {
+        "reported": counted(len(reported), len(lives)),
+        "leaked": _mean([life["leaked"] for life in lives]),
+        "unstopped": _mean([life["unstopped"] for life in lives]),
+        "same id": counted(sum(life["lasting"] for life in reported), len(reported)),
+    }
+    return {name: figure for name, figure in made.items() if figure is not None}
+
+
+def _mean(values: Sequence[float]) -> Figure:
+    """Return the mean of shares where less is better, resampled over campaigns."""
+    rows = [[value, 1.0] for value in values]
+    ratio = _ratio(rows, lambda sums: float(sums[0] / sums[1]))
+    return Figure(0.0, 0.0, 0.0, "lower") if ratio is None else msgspec.structs.replace(ratio, better="lower")

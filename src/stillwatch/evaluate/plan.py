@@ -28,7 +28,7 @@ NULL_SEED = 1001
 
 @dataclass(frozen=True)
 class Entry:
-    """A cell with the part of the scorecard it is for; ``row`` is its knob or the part left out, ``level`` the skill."""
+    """A cell and the part of the scorecard it is for; ``row`` is its knob or the part left out, ``level`` the skill."""
 
     part: str
     cell: Cell
