@@ -50,7 +50,7 @@ class Campaign:
     standby: float = 0.0
     station: str = ""
     stolen: float = 0.0
-    victims: str = "stolen_key_victim"
+    victims: str = "key_owner"
 
 
 @dataclass(frozen=True)

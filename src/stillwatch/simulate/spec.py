@@ -16,7 +16,7 @@ from stillwatch.errors import ConfigError
 from stillwatch.simulate.grammar import own_grammar
 from stillwatch.simulate.knobs import Campaign, Mix, Stage, layered
 
-_WORLD = {"about", "start", "days", "models", "launches", "populations", "campaigns", "knobs"}
+_WORLD = {"about", "start", "days", "models", "launches", "populations", "campaigns", "knobs", "reasoning"}
 _CHOICES = {
     "arrivals": {"human", "service", "cron", "burst", "event", "scheduler", "queue", "probe", "client"},
     "signup": {"steady", "burst", "event", "adoption", "handover"},
@@ -108,7 +108,10 @@ class Population:
 
 @dataclass(frozen=True)
 class World:
-    """A world: when, how many of whom, which models are launched on which day."""
+    """A world: when, how many of whom, which models are launched on which day.
+
+    ``reasoning``: share of the sessions whose client sends the reference of earlier reasoning back.
+    """
 
     name: str
     about: str
@@ -118,6 +121,7 @@ class World:
     launches: dict[str, float]
     populations: list[tuple[Population, int]]
     campaigns: list[tuple[Population, int]]
+    reasoning: float = 0.0
 
 
 def worlds() -> dict[str, str]:
@@ -169,10 +173,9 @@ def load_world(name: str | Path, *, scale: float = 1.0, settings: Sequence[str] 
     if changes:
         raise ConfigError(f"--set {next(iter(changes))}: this world has no such campaign")
     start, days, models = str(content["start"]), int(content["days"]), dict(content["models"])
-    launches = dict(content.get("launches", {}))
-    return World(
-        source.name, str(content["about"]), start, days, models, launches, parts["populations"], parts["campaigns"]
-    )
+    launches, reasoning = dict(content.get("launches", {})), float(content.get("reasoning", 0.0))
+    about = str(content["about"])
+    return World(source.name, about, start, days, models, launches, parts["populations"], parts["campaigns"], reasoning)
 
 
 def _check_world(source: _Source, content: Mapping[str, Any]) -> None:
@@ -187,6 +190,7 @@ def _check_world(source: _Source, content: Mapping[str, Any]) -> None:
         raise source.error(f"start must be a date as 2026-01-31, not {content['start']!r}", "start") from None
     if content["days"] < 1:
         raise source.error("days must be at least 1", "days")
+    source.check("reasoning", content.get("reasoning", 0), "float")
     for model, day in source.table(content, "launches").items():
         source.check(model, day, "float", "launches")
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hmac
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stillwatch.simulate.arrivals import Stream, rates
+from stillwatch.simulate.cast import campaign_cast
 from stillwatch.simulate.corpus import Corpus
 from stillwatch.simulate.identity import DAY_US, People, Span, people
+from stillwatch.simulate.reasoning import Vault, carried_on
 from stillwatch.simulate.rows import day_rows, epoch_us
 from stillwatch.simulate.spec import World
 from stillwatch.tables.schema import ACCOUNTS, LAUNCHES, TIMESTAMP
@@ -47,23 +51,16 @@ def make_world(world: World, *, seed: int = 0, corpus: Corpus | None = None) -> 
     """
     start = epoch_us(world.start)
     span = Span(start, start + world.days * DAY_US)
-    crowds, streams = [], []
+    crowds: list[People] = []
+    streams: list[Stream] = []
     for population, count in world.populations:
         crowd = people(population, count, span, seed)
         crowds.append(crowd)
         streams.append(Stream(crowd, np.arange(crowd.size), rates(crowd), crowd))
-    covers = {
-        population.name: (population, crowd) for (population, _), crowd in zip(world.populations, crowds, strict=True)
-    }
+    innocents = {crowd.population.name: crowd for crowd in crowds}
     for population, count in world.campaigns:
-        crowd = people(population, count, span, seed)
-        crowds.append(crowd)
-        everyone = np.arange(crowd.size)
-        streams.append(Stream(crowd, everyone, rates(crowd), crowd, campaign=True))
-        knobs = population.campaign
-        if knobs and knobs.cover > 0 and knobs.cover_population in covers:
-            cover = covers[knobs.cover_population][1]
-            streams.append(Stream(crowd, everyone, rates(crowd) * knobs.cover / (1 - knobs.cover), cover))
+        ours, work = campaign_cast(population, count, span, seed, innocents)
+        crowds, streams = crowds + ours, streams + work
     launches = {model: epoch_us(world.start, float(day)) for model, day in world.launches.items()}
     return Made(world, seed, span, crowds, streams, launches, corpus)
 
@@ -71,31 +68,65 @@ def make_world(world: World, *, seed: int = 0, corpus: Corpus | None = None) -> 
 def exchange_tables(made: Made, progress: Progress = silent) -> Iterator[pa.Table]:
     """Yield a table a day, ordered by time, identifiers raw, with the truth in ``population`` and ``campaign_id``."""
     days = made.days()
+    vaults: dict[str, Vault] = defaultdict(Vault)
+    robbed = _robbed(made.crowds)
     for number, day in enumerate(days):
         parts = []
         for stream in made.streams:
             table = day_rows(stream, made.world, made.launches, day, made.seed, made.corpus)
             if table is not None:
-                name = stream.people.population.name
-                truth = pa.array([name if stream.campaign else None] * table.num_rows, pa.string())
-                table = table.drop_columns(["is_campaign"]).append_column("campaign_id", truth)
-                parts.append(table.append_column("population", pa.array([_label(stream.people)] * table.num_rows)))
+                parts.append(_true(_staged(table, stream, made.world, vaults), stream, robbed))
         progress("simulate", number + 1, len(days), "days")
         if parts:
             yield pa.concat_tables(parts).sort_by([("ts", "ascending"), ("exchange_id", "ascending")]).combine_chunks()
 
 
+def _staged(table: pa.Table, stream: Stream, world: World, vaults: dict[str, Vault]) -> pa.Table:
+    """Return the exchanges with the model of their stage, and the reasoning references they send back."""
+    origin = stream.carrier or stream
+    stage = origin.content.population.part.stage
+    if stage and stage.model:
+        model = pa.array([stage.model] * table.num_rows, pa.string())
+        table = table.set_column(table.column_names.index("model"), "model", model)
+    if not world.reasoning:
+        return table
+    vault = vaults[origin.people.population.name]
+    back = vault.replayed(table) if stage and stage.replays else carried_on(table, world.reasoning)
+    if origin.campaign and not (stage and stage.replays):
+        vault.keep(table)
+    return table.append_column("prior_reasoning_id", back)
+
+
+def _true(table: pa.Table, stream: Stream, robbed: pa.Array) -> pa.Table:
+    """Return the exchanges with the truth: whose work they are, and whose account they came through."""
+    stream = stream.carrier or stream
+    campaign = pa.array([stream.people.population.name if stream.campaign else None] * table.num_rows, pa.string())
+    table = table.drop_columns(["is_campaign"]).append_column("campaign_id", campaign)
+    return table.append_column("population", _labels(table["account_id"], stream.people, robbed))
+
+
+def _labels(accounts: pa.ChunkedArray, crowd: People, robbed: pa.Array) -> pa.ChunkedArray:
+    return pc.if_else(pc.is_in(accounts, robbed), "stolen_key_victim", _label(crowd))
+
+
+def _robbed(crowds: list[People]) -> pa.Array:
+    """Return the accounts whose keys a campaign uses."""
+    taken = [name for crowd in crowds for name in crowd.columns["account_id"][crowd.owner != crowd.key].tolist()]
+    return pa.array(taken, pa.string())
+
+
 def account_table(made: Made) -> pa.Table:
     """Return all accounts in an order that tells nothing, identifiers raw, with ``population`` and ``campaign_id``."""
-    parts = []
+    parts, robbed = [], _robbed(made.crowds)
     for crowd in made.crowds:
+        mine = pa.array(crowd.owner == crowd.key)
         columns = {name: pa.array(values.tolist(), pa.string()) for name, values in crowd.columns.items()}
         columns["created_at"] = pa.array(crowd.created, TIMESTAMP)
         columns["closed_at"] = pa.array(crowd.closed, TIMESTAMP, mask=crowd.closed < 0)
         campaign = crowd.population.name if crowd.population.campaign else None
-        columns["population"] = pa.array([_label(crowd)] * crowd.size)
+        columns["population"] = _labels(columns["account_id"], crowd, robbed)
         columns["campaign_id"] = pa.array([campaign] * crowd.size, pa.string())
-        parts.append(pa.table(columns))
+        parts.append(pa.table(columns).filter(mine))
     return pa.concat_tables(parts).sort_by("account_id")
 
 
