@@ -41,9 +41,17 @@ def gateway(
     ca: Annotated[Path | None, typer.Option(exists=True, help="Certificates to trust for the publisher.")] = None,
     tls_cert: Annotated[Path | None, typer.Option(exists=True, help="Certificate to serve TLS with.")] = None,
     tls_key: Annotated[Path | None, typer.Option(exists=True, help="Its private key.")] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port for Envoy's gRPC filters; off without it.")
+    ] = None,
+    account_header: Annotated[
+        str, typer.Option(help="Request header in which Envoy or nginx names the account.")
+    ] = "x-account-id",
+    key_header: Annotated[str, typer.Option(help="Request header in which they name the key.")] = "x-api-key-id",
 ) -> None:
     """Answer POST /v1/decide from a snapshot in memory, with no database, and go on when all behind it is down."""
     try:
+        from stillwatch.service.check import Names
         from stillwatch.service.listen import Listen, check_listen, run
         from stillwatch.service.nodes import NodeSettings, node_app
     except ImportError as error:
@@ -65,6 +73,8 @@ def gateway(
         hash_key=key_file,
         read_key=_secret(read_key_file, "STILLWATCH_READ_KEY"),
         ca=ca,
+        grpc=Listen(host, grpc_port, tls_cert, tls_key) if grpc_port else None,
+        names=Names(account_header.lower(), key_header.lower()),
     )
     run(node_app(settings), listen)
 

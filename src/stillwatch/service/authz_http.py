@@ -5,9 +5,16 @@ Both ask with the path, the identity headers and, Envoy only, the body of the re
 
 from __future__ import annotations
 
+import asyncio
+
+from starlette.routing import Route
+
 from stillwatch.response.decide import Decision
-from stillwatch.service.answers import Answer, notice, refusal
-from stillwatch.service.check import notes
+from stillwatch.service.answers import Answer, notice, problem, refusal
+from stillwatch.service.check import Ask, notes
+from stillwatch.service.deciding import MOST_BYTES
+from stillwatch.service.keys import Door
+from stillwatch.service.web import Problem, Receive, Scope, Send, log, presented_key, read_body, send_answer
 
 FAULT_DELAY = "x-envoy-fault-delay-request"
 """Envoy's fault filter waits for so many milliseconds before the request goes on."""
@@ -57,3 +64,47 @@ def nginx_answer(decision: Decision, dialect: str | None) -> Answer:
         "x-stillwatch-body": told.body.decode("ascii"),
     }
     return Answer(403, {**told.headers, **notes(decision), **kept}, b"")
+
+
+class CheckEndpoint:
+    """`/v1/check/envoy/…` and `/v1/check/nginx/…` as one ASGI application; ``…`` is the path of the held request.
+
+    What is wrong between the gateway and Stillwatch (key, size) is answered with 503, which both gateways treat as
+    Stillwatch being gone: as configured there, never as a refusal of the customer.
+    """
+
+    def __init__(self, ask: Ask, door: Door) -> None:
+        """Serve what ``ask`` decides to whom ``door`` admits."""
+        self._ask, self._door = ask, door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one question."""
+        gateway, _, path = scope["path"].removeprefix(PREFIX).partition("/")
+        if gateway not in _SHAPES:
+            await send_answer(send, problem(404, "Not found", f"Gateways here: {', '.join(_SHAPES)}."))
+            return
+        try:
+            self._door.admit(presented_key(scope), "decide")
+            body = await read_body(receive, MOST_BYTES)
+        except Problem as error:
+            log.warning("gateway refused", extra={"gateway": gateway, "status": error.answer.status})
+            await send_answer(send, error.answer._replace(status=503))
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        decision, dialect = self._ask(f"/{path}", headers, body)
+        if gateway == "nginx" and decision.delay_ms and not decision.refuses:
+            await asyncio.sleep(decision.delay_ms / 1000)  # nginx has no delay of its own
+        await send_answer(send, _SHAPES[gateway](decision, dialect))
+
+
+def check_route(ask: Ask, door: Door) -> Route:
+    """Return the route of both gateways.
+
+    >>> check_route(lambda path, headers, body: (Decision(), None), Door(None)).path
+    '/v1/check/{request:path}'
+    """
+    return Route(f"{PREFIX}{{request:path}}", CheckEndpoint(ask, door))
+
+
+PREFIX = "/v1/check/"
+_SHAPES = {"envoy": envoy_answer, "nginx": nginx_answer}

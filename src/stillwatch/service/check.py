@@ -6,7 +6,7 @@ Every gateway here (Envoy, nginx, ASGI) reads a request with :func:`question`, s
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -134,3 +134,22 @@ def notes(decision: Decision) -> dict[str, str]:
     if decision.shadow:
         said["x-stillwatch-shadow"] = decision.shadow
     return said
+
+
+Ask = Callable[[str, Mapping[str, str], bytes], tuple[Decision, str | None]]
+"""Decides on a request (path, headers with lower-case names, body) and names the dialect of its errors."""
+
+
+def asking(answer: Callable[[Request], Decision], names: Names) -> Ask:
+    """Return a function that reads a request as gateways hand it over, and decides on it.
+
+    >>> ask = asking(lambda request: Decision(action="tag", campaign=request.account), Names())
+    >>> ask("/v1/messages", {"x-account-id": "a"}, b"")
+    (Decision(action='tag', ... campaign='a', ...), 'anthropic')
+    """
+
+    def ask(path: str, headers: Mapping[str, str], body: bytes) -> tuple[Decision, str | None]:
+        request = question(path, headers, body, names)
+        return answer(request), request.dialect
+
+    return ask

@@ -54,10 +54,7 @@ def check_listen(listen: Listen, keys: Path | None) -> None:
 def run(app: App, listen: Listen) -> None:
     """Serve until the process is told to end; raises :class:`ConfigError` when the address cannot be had."""
     start_logging()
-    try:
-        bound = socket.create_server((listen.host, listen.port), family=_family(listen.host), backlog=2048)
-    except OSError as error:
-        raise ConfigError(f"cannot listen on {listen.host} port {listen.port}: {error.strerror}") from error
+    bound = bind(listen)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -73,6 +70,17 @@ def run(app: App, listen: Listen) -> None:
     log.info("listening", extra={"host": listen.host, "port": bound.getsockname()[1], "tls": bool(listen.certificate)})
     with bound, asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(uvicorn.Server(config).serve([bound]))
+
+
+def bind(listen: Listen) -> socket.socket:
+    """Return a listening socket; raises :class:`ConfigError` when the address cannot be had.
+
+    >>> bind(Listen(port=0)).close()
+    """
+    try:
+        return socket.create_server((listen.host, listen.port), family=_family(listen.host), backlog=2048)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {listen.host} port {listen.port}: {error.strerror}") from error
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import msgspec
 
+from stillwatch.errors import MissingExtra
 from stillwatch.ingest.privacy import find_key, sealed_id
 from stillwatch.response.decide import Counters
+from stillwatch.service.authz_http import check_route
+from stillwatch.service.check import Ask, Names, asking
 from stillwatch.service.counters import LocalBuckets
 from stillwatch.service.deciding import Decider, OnFailure
 from stillwatch.service.follow import Follower
-from stillwatch.service.gateway import gateway_app
+from stillwatch.service.gateway import Work, gateway_app
 from stillwatch.service.keys import Door
+from stillwatch.service.listen import Listen, bind
 from stillwatch.service.node import Node
 from stillwatch.service.signing import Trust
 from stillwatch.service.templates import template_of
@@ -36,6 +40,8 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     hash_key: Path | None = None
     read_key: str | None = None
     ca: Path | None = None
+    grpc: Listen | None = None
+    names: Names = Names()
 
 
 def node_app(settings: NodeSettings) -> Front:
@@ -56,7 +62,28 @@ def node_app(settings: NodeSettings) -> Front:
         template_of=template_of,
     )
     door = Door(settings.keys, per_second=settings.per_second, clock=time.monotonic)
-    return gateway_app(decider, door, work=[follower.run])
+    ask = asking(decider.answer, settings.names)
+    work: list[Work] = [follower.run]
+    if settings.grpc is not None:
+        work.append(grpc_work(settings.grpc, ask, door))
+    return gateway_app(decider, door, work=work, routes=[check_route(ask, door)])
+
+
+def grpc_work(listen: Listen, ask: Ask, door: Door) -> Work:
+    """Return the work of answering Envoy over gRPC.
+
+    Raises :class:`~stillwatch.errors.MissingExtra` without grpcio, :class:`~stillwatch.errors.ConfigError` when the
+    port is taken.
+
+    >>> callable(grpc_work(Listen(port=0), lambda path, headers, body: None, Door(None)))
+    True
+    """
+    try:
+        from stillwatch.service.grpc_server import serve_grpc
+    except ImportError as error:
+        raise MissingExtra("grpcio", extra="grpc", purpose="Envoy's gRPC filters") from error
+    bind(listen).close()
+    return lambda: serve_grpc(listen, ask, door)
 
 
 def sealer(key_file: Path | None) -> Callable[[str], str] | None:

@@ -1,0 +1,77 @@
+"""The gRPC side of a gateway node: ext_authz and ext_proc on one port, beside the HTTP side in the same event loop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from stillwatch.service import authz_grpc, ext_proc
+from stillwatch.service.check import Ask
+from stillwatch.service.keys import Door
+from stillwatch.service.listen import Listen
+from stillwatch.service.protos.envoy_pb2 import CheckRequest, CheckResponse, ProcessingRequest, ProcessingResponse
+from stillwatch.service.web import Problem, log
+
+_MOST_BODY = 64 << 20
+
+
+class EnvoyService(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Answers both methods; a caller without a good key gets UNAUTHENTICATED, which Envoy treats as a failure."""
+
+    def __init__(self, ask: Ask, door: Door) -> None:
+        """Serve what ``ask`` decides to whom ``door`` admits."""
+        self._ask, self._door = ask, door
+
+    def service(self, handler_call_details: Any) -> Any:
+        """Return the handler of a method, None for one that is not ours."""
+        if handler_call_details.method == authz_grpc.METHOD:
+            return grpc.unary_unary_rpc_method_handler(
+                self.check, CheckRequest.FromString, CheckResponse.SerializeToString
+            )
+        if handler_call_details.method == ext_proc.METHOD:
+            return grpc.stream_stream_rpc_method_handler(
+                self.process, ProcessingRequest.FromString, ProcessingResponse.SerializeToString
+            )
+        return None
+
+    async def check(self, request: CheckRequest, context: Any) -> CheckResponse:
+        """Answer one ext_authz question."""
+        await self._admit(context)
+        return authz_grpc.check_response(*self._ask(*authz_grpc.asked(request)))
+
+    async def process(
+        self, messages: AsyncIterator[ProcessingRequest], context: Any
+    ) -> AsyncIterator[ProcessingResponse]:
+        """Accompany one request through ext_proc."""
+        await self._admit(context)
+        exchange = ext_proc.Exchange(self._ask)
+        async for message in messages:
+            yield exchange.step(message)
+
+    async def _admit(self, context: Any) -> None:
+        presented = dict(context.invocation_metadata() or ()).get("authorization", "")
+        try:
+            self._door.admit(str(presented).removeprefix("Bearer "), "decide")
+        except Problem as error:
+            log.warning("gateway refused", extra={"gateway": "envoy-grpc", "status": error.answer.status})
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no valid key with the scope decide")
+
+
+async def serve_grpc(listen: Listen, ask: Ask, door: Door) -> None:
+    """Serve until cancelled, then let questions under way finish for a second; TLS as ``listen`` says."""
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", _MOST_BODY), ("grpc.so_reuseport", 0)])
+    server.add_generic_rpc_handlers((EnvoyService(ask, door),))
+    address = f"[{listen.host}]:{listen.port}" if ":" in listen.host else f"{listen.host}:{listen.port}"
+    if listen.certificate is not None and listen.private_key is not None:
+        pair = (listen.private_key.read_bytes(), listen.certificate.read_bytes())
+        server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+    else:
+        server.add_insecure_port(address)
+    await server.start()
+    log.info("listening", extra={"host": listen.host, "grpc_port": listen.port})
+    try:
+        await server.wait_for_termination()
+    finally:
+        await server.stop(1.0)
