@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from stillwatch.errors import ConfigError
 from stillwatch.ingest.places import nearest, read_toml
 from stillwatch.response import policy as values
-from stillwatch.response.ladder import LADDER, Rung
+from stillwatch.response.ladder import LADDER
 from stillwatch.response.policy import Policy, Rule, faults
 from stillwatch.response.signing import is_signed
 from stillwatch.response.standing import Cap
@@ -29,6 +29,13 @@ _TYPES: dict[str, type[msgspec.Struct]] = {
     "exempt": values.Exemption,
     "timing": values.Timing,
 }
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "rung": get_args(values.RungLabel),
+    "roles": get_args(values.Role),
+    "verdicts": get_args(values.Verdict),
+    "evidence": get_args(values.Who),
+    "mode": ("shadow", "enforce"),
+}
 
 
 def load_policy(path: str | Path, trusted: Path | None = None) -> Policy:
@@ -44,7 +51,7 @@ def load_policy(path: str | Path, trusted: Path | None = None) -> Policy:
     ...     _ = file.write_text('name = "p"\n[[rules]]\nname = "x"\nrung = "rate_limit"\n')
     ...     load_policy(file)
     Traceback (most recent call last):
-    stillwatch.errors.ConfigError: ...policy.toml:4: invalid enum value 'rate_limit'; did you mean rate-limit?
+    stillwatch.errors.ConfigError: ...policy.toml:4: 'rate_limit' is none of the choices; did you mean rate-limit?
     """
     file = Path(path)
     given, _ = read_toml(file)
@@ -83,23 +90,22 @@ def _demand_signature(file: Path, trusted: Path | None, line: int | None) -> Non
 
 def _explained(message: str, file: Path, text: str) -> ConfigError:
     """Turn msgspec's message and path into a place in the file and a hint."""
-    said, _, where = message.partition(" - at `$")
+    said, _, where = message.partition(" - at `")
+    said = said[0].lower() + said[1:]
     place: Place = tuple(
         name or (int(number) if number else "...") for name, number in _PARTS.findall(where.rstrip("`"))
     )
     named = _NAMED.search(said)
     line = line_of(text, place)
-    if "missing required" in said:
-        return ConfigError(said[0].lower() + said[1:], path=file, line=line)
-    if "unknown field" in said and named:
-        owner = next((str(part) for part in reversed(place) if isinstance(part, str)), "")
-        known = [field.name for field in msgspec.structs.fields(_TYPES.get(owner, Policy))]
-        line = line_of(text, (*place, named[1])) or line
+    if not named or "missing required" in said:
+        return ConfigError(said, path=file, line=line)
+    last = next((part for part in reversed(place) if isinstance(part, str) and part != "..."), "")
+    line = line_of(text, (*place, named[1])) or line
+    if "unknown field" in said:
+        known = [field.name for field in msgspec.structs.fields(_TYPES.get(last, Policy))]
         return ConfigError(f"unknown key {named[1]!r}; {nearest(named[1], known)}", path=file, line=line)
-    if place and place[-1] == "rung" and named:
-        hint = nearest(named[1], [rung.label for rung in Rung])
-        return ConfigError(f"{said[0].lower()}{said[1:]}; {hint}", path=file, line=line)
-    return ConfigError(f"{said[0].lower()}{said[1:]}", path=file, line=line)
+    choices = _CHOICES["rung" if "approvals" in place else last]
+    return ConfigError(f"{named[1]!r} is none of the choices; {nearest(named[1], choices)}", path=file, line=line)
 
 
 def line_of(text: str, place: Place) -> int | None:
