@@ -76,7 +76,7 @@ def ready(decider: Decider) -> Response:
         "status": trouble or "ok",
         "on_failure": decider.on_failure,
         "version": held.version if held else None,
-        "accounts": len(held) if held else 0,
+        "accounts": held.rows if held else 0,
     }
     return Response(msgspec.json.encode(body), 503 if trouble else 200, media_type="application/json")
 
@@ -120,7 +120,7 @@ def node_metrics(decider: Decider) -> Iterable[Metric]:
     """
     node, held = decider.node, decider.node.current
     yield gauge("snapshot_version", "Number of the snapshot in force; 0: none", held.version if held else 0)
-    yield gauge("snapshot_accounts", "Rows (accounts under a measure) in the snapshot", len(held) if held else 0)
+    yield gauge("snapshot_accounts", "Rows (accounts under a measure) in the snapshot", held.rows if held else 0)
     yield gauge("snapshot_bytes", "Bytes of the snapshot's columns in memory", held.nbytes if held else 0)
     yield gauge("snapshot_created_seconds", "When it was signed", held.head.created_at if held else 0)
     yield counts("refused_snapshots", "Snapshots offered and not taken", "why", dict(node.refused))

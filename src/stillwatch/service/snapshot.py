@@ -94,7 +94,9 @@ class Snapshot:
         views = [column.data for column in columns_of(body, sealed.head.rows)]
         self._high, self._low, self._measure, self._starts, self._expires = views
 
-    def __len__(self) -> int:
+    @property
+    def rows(self) -> int:
+        """How many rows there are: one an account and measure."""
         return self.head.rows
 
     @property
@@ -124,7 +126,7 @@ def build(standings: Iterable[Standing], *, version: int, created_at: float, sig
 
     >>> from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     >>> signer = Signer(Ed25519PrivateKey.generate())
-    >>> len(open_snapshot(build([], version=1, created_at=0.0, signer=signer), Trust.of(signer.public)))
+    >>> open_snapshot(build([], version=1, created_at=0.0, signer=signer), Trust.of(signer.public)).rows
     0
     """
     encode = msgspec.json.Encoder(order="deterministic").encode
@@ -198,8 +200,8 @@ def columns_of(body: bytes, rows: int) -> list[npt.NDArray[Any]]:
 
 def rows_of(snapshot: Snapshot) -> Rows:
     """Return a snapshot's rows as records (a copy)."""
-    rows = np.empty(len(snapshot), ROW)
-    for name, column in zip(ROW.names or (), columns_of(snapshot.body, len(snapshot)), strict=True):
+    rows = np.empty(snapshot.rows, ROW)
+    for name, column in zip(ROW.names or (), columns_of(snapshot.body, snapshot.rows), strict=True):
         rows[name] = column
     return rows
 
