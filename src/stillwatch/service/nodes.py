@@ -10,7 +10,7 @@ import msgspec
 
 from stillwatch.errors import MissingExtra
 from stillwatch.ingest.privacy import find_key, sealed_id
-from stillwatch.response.decide import Counters
+from stillwatch.response.decide import Counters, Request
 from stillwatch.service.authz_http import check_route
 from stillwatch.service.check import Ask, Names, asking
 from stillwatch.service.counters import LocalBuckets
@@ -50,6 +50,7 @@ def node_app(settings: NodeSettings) -> Front:
     >>> callable(node_app(NodeSettings(source="snapshot.bin", trust=())))
     True
     """
+    template_of(Request(prompt="Hello"))  # loads compiled code now, not while the first customer waits
     store = settings.state / "snapshot.bin" if settings.state else None
     node = Node(Trust.load(settings.trust), store)
     follower = Follower(node, settings.source, key=settings.read_key, every=settings.every, ca=settings.ca)
