@@ -10,6 +10,7 @@ from stillwatch.simulate.chance import Floats, Ints, Keys, mix, unit
 from stillwatch.simulate.identity import DAY_US, HOUR_US, People
 from stillwatch.simulate.networks import places
 from stillwatch.simulate.queue import deal, queue_load
+from stillwatch.simulate.rhythm import batches, follow, rhythms, swings
 
 # Share of a day's human requests in each local hour: work, with an evening; and leisure.
 _WORK = np.array([1, 1, 0.6, 0.4, 0.4, 0.8, 2, 4, 8, 12, 13, 12, 9, 11, 12, 12, 10, 8, 6, 5, 5, 4, 3, 2], float)
@@ -84,7 +85,8 @@ def draw_day(stream: Stream, day_us: int, launches: list[int], seed: int) -> Dra
         "scheduler": _scheduler,
         "queue": _queue,
         "probe": _probe,
-        "client": _service,
+        "client": _client,
+        "code": _code,
     }[spec.arrivals]
     found = make(stream, day_us, _expected(stream, day_us, launches), rng)
     start, end = (
@@ -113,7 +115,7 @@ def _expected(stream: Stream, day_us: int, launches: list[int]) -> Floats:
     key = stream.people.key[stream.accounts]
     weekday = (day_us // DAY_US + 3) % 7
     factor = np.full(key.size, spec.weekend if weekday >= 5 else 1.0)
-    if spec.arrivals in ("human", "burst"):
+    if spec.arrivals in ("human", "burst", "code"):
         mood = unit(mix(key, day_us // DAY_US, "mood"))
         factor = factor * np.where(mood < 0.35, 0.05, 1.5)
     if spec.arrivals == "service":
@@ -187,7 +189,7 @@ def _service(stream: Stream, day_us: int, expected: Floats, rng: np.random.Gener
     begin = _hours(stream, starts, rng, shapes) * HOUR_US
     order = np.arange(who.size) - np.repeat(np.cumsum(size) - size, size)
     ts = day_us + begin[first] + order * rng.exponential(8e6, who.size)
-    return Draw(who, ts.astype(np.int64), np.zeros(who.size, np.uint64), np.zeros(who.size, np.int64))
+    return _alone(who, ts)
 
 
 def _probe(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generator) -> Draw:
@@ -200,8 +202,32 @@ def _probe(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generat
     seconds = (order + unit(mix(key, "phase"))[who]) * gap[who] + rng.normal(
         0, stream.content.population.jitter_s, who.size
     )
-    ts = (day_us + seconds * 1e6).astype(np.int64)
-    return Draw(who, ts, np.zeros(who.size, np.uint64), np.zeros(who.size, np.int64))
+    return _alone(who, day_us + seconds * 1e6)
+
+
+def _client(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generator) -> Draw:
+    """Draw requests of production clients: their users' hours, volatile rates and batches, all fitted."""
+    people, key = stream.people, stream.people.key[stream.accounts]
+    offset = np.round(places().offset_h[people.country[stream.accounts]]).astype(np.int64)
+    flat = unit(mix(key, "flat"))[:, None] ** 4
+    local = (np.arange(24)[None, :] + offset[:, None]) % 24
+    shape = flat * _EVEN / 24 + (1 - flat) * np.take_along_axis(_shapes(stream), local, axis=1)
+    who, second = batches(key, expected[:, None] * shape * swings(key, day_us // DAY_US), rng)
+    return _alone(who, day_us + second * 1e6)
+
+
+def _code(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generator) -> Draw:
+    """Draw sessions of code agents, at their people's hours, in which several requests leave at once."""
+    fitted = rhythms()["code"]
+    steps = _human(stream, day_us, expected / fitted.fan, rng)
+    size = rng.geometric(1 / fitted.fan, steps.ts.size)
+    step, second = follow(np.arange(steps.ts.size), steps.ts / 1e6, size, fitted.pause_s, rng)
+    return Draw(steps.account[step], (second * 1e6).astype(np.int64), steps.session[step], steps.turn[step])
+
+
+def _alone(who: Ints, ts: Floats) -> Draw:
+    """Return exchanges that belong to no session."""
+    return Draw(who, ts.astype(np.int64), np.zeros(who.size, np.uint64), np.zeros(who.size, np.int64))
 
 
 def _cron(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generator) -> Draw:
@@ -219,9 +245,7 @@ def _cron(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generato
     step = 1 + 6 * unit(mix(key, "step"))
     order = np.arange(who.size) - np.repeat(np.cumsum(counts) - counts, counts)
     seconds = ((hour - offset) % 24 * 3600 + minute * 60)[who] + order * step[who] + rng.exponential(1.5, who.size)
-    return Draw(
-        who, (day_us + seconds * 1e6).astype(np.int64), np.zeros(who.size, np.uint64), np.zeros(who.size, np.int64)
-    )
+    return _alone(who, day_us + seconds * 1e6)
 
 
 def _scheduler(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generator) -> Draw:
@@ -233,8 +257,7 @@ def _scheduler(stream: Stream, day_us: int, expected: Floats, rng: np.random.Gen
     edges = np.cumsum(common) / common.sum()
     tick = np.searchsorted(edges, rng.random(who.size))
     seconds = tick * 300 + rng.normal(0, jitter, who.size) + rng.exponential(4, who.size)
-    ts = day_us + (seconds % 86_400) * 1e6
-    return Draw(who, ts.astype(np.int64), np.zeros(who.size, np.uint64), np.zeros(who.size, np.int64))
+    return _alone(who, day_us + (seconds % 86_400) * 1e6)
 
 
 def _queue(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generator) -> Draw:

@@ -12,6 +12,7 @@ from stillwatch.simulate.content import Texts, write
 from stillwatch.simulate.corpus import Corpus
 from stillwatch.simulate.identity import DAY_US, HOUR_US, Names
 from stillwatch.simulate.playbooks import relayed
+from stillwatch.simulate.rhythm import unseen
 from stillwatch.simulate.spec import World
 
 _LIMITS = np.array([40, 6, 14, 4, 10, 16, 8, 2], float)  # how many programs set which limit; most set none
@@ -35,7 +36,7 @@ def day_rows(
     columns["model"] = pa.array(_models(stream, draw, row, world, launches), pa.string())
     columns |= _retained(stream, draw, texts)
     settings, limit = _settings(stream, draw, row, pc.equal(found["surface"], "web"))
-    columns |= settings | _answers(texts, draw, row, limit)
+    columns |= settings | _answers(stream, texts, draw, row, limit)
     columns["is_campaign"] = pa.array(np.full(draw.ts.size, stream.campaign))
     return pa.table(columns)
 
@@ -131,7 +132,7 @@ def _settings(stream: Stream, draw: Draw, row: Keys, web: pa.Array) -> tuple[dic
     }, limit
 
 
-def _answers(texts: Texts, draw: Draw, row: Keys, limit: Ints) -> dict[str, pa.Array]:
+def _answers(stream: Stream, texts: Texts, draw: Draw, row: Keys, limit: Ints) -> dict[str, pa.Array]:
     """Return status, tokens, latency and how the answer ended."""
     size = sum(
         pc.fill_null(pc.binary_length(part), 0).to_numpy(zero_copy_only=False)
@@ -142,7 +143,9 @@ def _answers(texts: Texts, draw: Draw, row: Keys, limit: Ints) -> dict[str, pa.A
     status = np.array([200, 429, 500, 400])[np.searchsorted([0.975, 0.99, 0.994], unit(mix(row, "status")))]
     good = status == 200
     refused = good & (unit(mix(row, "refused")) < texts.refused)
-    output = np.exp(np.log(texts.output_median) + 0.8 * _normal(row)).astype(np.int64) + 1
+    context, longer = unseen(stream.content.population.arrivals, stream.people.key[stream.accounts[draw.account]], row)
+    before = before + context
+    output = (longer * np.exp(np.log(texts.output_median) + 0.8 * _normal(row))).astype(np.int64) + 1
     output = np.where(refused, 30 + output % 60, np.where(limit > 0, np.minimum(output, limit), output))
     stop = np.where(refused, "refusal", np.where((limit > 0) & (output >= limit), "length", "stop"))
     stop = np.where(

@@ -18,7 +18,7 @@ from stillwatch.simulate.knobs import Campaign, Mix, Stage, layered
 
 _WORLD = {"about", "start", "days", "models", "launches", "populations", "campaigns", "knobs", "reasoning"}
 _CHOICES = {
-    "arrivals": {"human", "service", "cron", "burst", "event", "scheduler", "queue", "probe", "client"},
+    "arrivals": {"human", "service", "cron", "burst", "event", "scheduler", "queue", "probe", "client", "code"},
     "signup": {"steady", "burst", "event", "adoption", "handover"},
     "frame": {"account", "group", "population"},
     "items_scope": {"account", "group", "population"},
@@ -151,10 +151,7 @@ def load_world(name: str | Path, *, scale: float = 1.0, settings: Sequence[str] 
     ('reasoning', 3)
     """
     source = _Source.find("worlds", str(name), Path.cwd())
-    content = source.content
-    source.known(content, {*_WORLD, "like"})
-    if "like" in content:
-        content = {**_Source.find("worlds", content["like"], source.folder).content, **content}
+    content = _inherited(source)
     changes = _changes(settings)
     change = changes.pop("world", {})
     source.known(change, _WORLD)
@@ -176,6 +173,14 @@ def load_world(name: str | Path, *, scale: float = 1.0, settings: Sequence[str] 
     launches, reasoning = dict(content.get("launches", {})), float(content.get("reasoning", 0.0))
     about = str(content["about"])
     return World(source.name, about, start, days, models, launches, parts["populations"], parts["campaigns"], reasoning)
+
+
+def _inherited(source: _Source) -> dict[str, Any]:
+    """Return what a world file says, and what the worlds that it is like say on the rest."""
+    source.known(source.content, {*_WORLD, "like"})
+    if "like" not in source.content:
+        return source.content
+    return {**_inherited(_Source.find("worlds", str(source.content["like"]), source.folder)), **source.content}
 
 
 def _check_world(source: _Source, content: Mapping[str, Any]) -> None:
