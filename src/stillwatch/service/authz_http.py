@@ -88,7 +88,7 @@ class CheckEndpoint:
             body = await read_body(receive, MOST_BYTES)
         except Problem as error:
             log.warning("gateway refused", extra={"gateway": gateway, "status": error.answer.status})
-            await send_answer(send, error.answer._replace(status=503))
+            await send_answer(send, problem(503, "Not answered", "The gateway's question was not taken; see the log."))
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         decision, dialect = self._ask(f"/{path}", headers, body)

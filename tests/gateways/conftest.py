@@ -1,0 +1,41 @@
+"""The model and the node that all gateways stand between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .model import Model, serving_model
+from .node import Node
+from .processes import running
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder for the configurations and logs of one module's servers."""
+    return tmp_path_factory.mktemp("gateway")
+
+
+@pytest.fixture(scope="module")
+def node(folder: Path) -> Iterator[Node]:
+    """Run a gateway node."""
+    with running(Node(folder / "node")) as started:
+        assert isinstance(started, Node)
+        yield started
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Model]:
+    """Run a model server."""
+    with serving_model() as started:
+        yield started
+
+
+@pytest.fixture
+def model(served: Model) -> Model:
+    """Return the model server with an empty memory."""
+    served.seen.clear()
+    served.stepwise, served.permits = False, None
+    return served
