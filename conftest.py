@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import functools
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from stillwatch.attribution.verdict import judge
@@ -13,6 +17,11 @@ from stillwatch.campaigns.discover import Found, discover
 from stillwatch.campaigns.harvest import harvest
 from stillwatch.campaigns.lineage import Lineage
 from stillwatch.cases.record import Recorded
+from stillwatch.evaluate.bench import SCHEMA, Scorecard, Scored, made_by, pooled
+from stillwatch.evaluate.cells import Cell, Scene
+from stillwatch.evaluate.findings import Findings
+from stillwatch.evaluate.measures import measure
+from stillwatch.evaluate.truth import Comparison, compare, read_truth
 from stillwatch.linkage.groups import candidates
 from stillwatch.linkage.space import Space, build_space
 from stillwatch.signals.frame import Frame, read_frame
@@ -47,7 +56,32 @@ def _worlds_for_examples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         judged = judge(example_space(), example_found())
         return Recorded(judged, Lineage("SW-example", "new", ()), harvest(example_frame(), example_found()), [])
 
+    @functools.cache
+    def example_comparison() -> Comparison:
+        """Return findings that are right about every account of the example dataset, but for one swept-in innocent."""
+        truth = read_truth(example_dataset())
+        owner = truth.owner.copy()
+        owner[int(np.flatnonzero(owner < 0)[0])] = 0
+        rows = [
+            {"account_id": name, "score": 1.0, "probability": 0.9, "group": truth.campaigns[code]}
+            for name, code in zip(truth.account_ids.to_pylist(), owner, strict=True)
+            if code >= 0
+        ]
+        groups = [{"group": name, "verdict": "campaign", "q_value": 0.01} for name in truth.campaigns]
+        return compare(truth, Findings(pa.Table.from_pylist(rows), pa.Table.from_pylist(groups)))
+
+    @functools.cache
+    def example_card() -> Scorecard:
+        """Return a scorecard of that comparison, as one cell."""
+        cost = {"seconds": 1.0, "cpu_seconds": 2.0, "peak_mb": 300.0, "exchanges": 500_000}
+        entry = {"part": "worlds", "row": "", "level": "", "cell": msgspec.to_builtins(Cell(Scene("tiny", 1)))}
+        cells = [Scored(entry, {**measure(example_comparison()), "cost": cost})]
+        made = made_by(datetime(2026, 1, 2, tzinfo=UTC), "0" * 16)
+        return Scorecard(SCHEMA, made, {}, cells, pooled(cells))
+
     return {
+        "example_comparison": example_comparison,
+        "example_card": example_card,
         "example_dataset": example_dataset,
         "example_recorded": example_recorded,
         "example_frame": example_frame,

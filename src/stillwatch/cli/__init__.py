@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from stillwatch.cli import demo, explain, gateway, ingest, key, scan, simulate
+from stillwatch.cli import bench, demo, explain, gateway, ingest, key, scan, serve, simulate
 from stillwatch.cli.app import app
 from stillwatch.errors import StillwatchError
 
-__all__ = ["app", "demo", "explain", "gateway", "ingest", "key", "main", "scan", "simulate"]
+__all__ = ["app", "bench", "demo", "explain", "gateway", "ingest", "key", "main", "scan", "serve", "simulate"]
 
 
 def main() -> None:

@@ -48,6 +48,16 @@ class Scored(msgspec.Struct, frozen=True):
         return str(self.entry["part"])
 
     @property
+    def row(self) -> str:
+        """The knob that was moved or the part that was left out."""
+        return str(self.entry["row"])
+
+    @property
+    def level(self) -> str:
+        """The level of skill that a knob was moved to."""
+        return str(self.entry["level"])
+
+    @property
     def world(self) -> str:
         """The name of the cell's world, with its scale when that is not 1."""
         scene = self.entry["cell"]["scene"]

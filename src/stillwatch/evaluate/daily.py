@@ -90,6 +90,10 @@ def lives(truth: Truth, stages: Sequence[tuple[int, Comparison]]) -> list[dict[s
     is none), ``unstopped`` the share sent before the sending account itself was reported. ``days`` count from its first
     exchange. ``ids`` are the campaign's ids from the first report on, None when it was lost; ``lasting`` says whether
     the last is the first; ``closed_since`` counts its accounts closed after the first report.
+
+    >>> end = moments(example_dataset(), 24)[-1]
+    >>> [life["leaked"] for life in lives(example_comparison().truth, [(end, example_comparison())])]
+    [1.0, 1.0, 1.0]
     """
     return [_life(truth, code, stages) for code in range(len(truth.campaigns))]
 

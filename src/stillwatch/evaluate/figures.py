@@ -15,11 +15,10 @@ Measures = Sequence[Mapping[str, Any]]
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """One figure: its value, a 95 % interval, and which way is better (``higher`` or ``lower``)."""
+    """One figure: its value, a 95 % interval (None: unknown), and which way is better (``higher`` or ``lower``)."""
 
     value: float
-    low: float
-    high: float
+    interval: tuple[float, float] | None = None
     better: str = "higher"
     hits: int | None = None
     of: int | None = None
@@ -27,16 +26,16 @@ class Figure(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         """Write a share as counts, anything else to three digits, with the interval.
 
-        >>> str(Figure(0.75, 0.3, 0.95, hits=3, of=4)), str(Figure(0.75, 0.7, 0.8))
-        ('3 of 4 (0.300–0.950)', '0.750 (0.700–0.800)')
+        >>> str(Figure(0.75, (0.3, 0.95), hits=3, of=4)), str(Figure(0.0004, (0.0001, 0.0012))), str(Figure(0.75))
+        ('3 of 4 (0.300–0.950)', '0.0004 (0.0001–0.0012)', '0.750')
         """
-        head = f"{self.value:.3f}" if self.of is None else f"{self.hits:,} of {self.of:,}"
-        ends = f"{self.low:.3f}–{self.high:.3f}" if max(self.value, self.low) >= 0.01 or not self.of else _tiny(self)
-        return f"{head} ({ends})"
+        head = _digits(self.value) if self.of is None else f"{self.hits:,} of {self.of:,}"
+        return head if self.interval is None else f"{head} ({'–'.join(map(_digits, self.interval))})"
 
 
-def _tiny(figure: Figure) -> str:
-    return f"{figure.low:.1g}–{figure.high:.1g}"
+def _digits(value: float) -> str:
+    """Write three decimals, or two significant digits of what is smaller than a hundredth."""
+    return f"{value:.3f}" if value >= 0.01 else f"{value:.2g}"
 
 
 def counted(hits: int, of: int, better: str = "higher", *, exact: bool = False) -> Figure | None:
@@ -47,12 +46,12 @@ def counted(hits: int, of: int, better: str = "higher", *, exact: bool = False) 
     """
     if not of:
         return None
-    return Figure(hits / of, *(clopper if exact else wilson)(hits, of), better, hits, of)
+    return Figure(hits / of, (clopper if exact else wilson)(hits, of), better, hits, of)
 
 
 def _ratio(rows: Sequence[Sequence[float]], ratio: Callable[[Sequence[float]], float]) -> Figure | None:
     sums = [float(sum(column)) for column in zip(*rows, strict=True)]
-    return Figure(ratio(sums), *resampled(rows, ratio)) if any(sums) else None
+    return Figure(ratio(sums), resampled(rows, ratio)) if any(sums) else None
 
 
 def precision(sums: Sequence[float]) -> float:
@@ -95,25 +94,41 @@ def _counts(results: Measures, *path: str) -> list[list[float]]:
 
 
 def campaigns_found(results: Measures) -> Figure | None:
-    """Return the share of campaigns found. None without a campaign, as for all figures that need one."""
+    """Return the share of campaigns found. None without a campaign, as for all figures that need one.
+
+    >>> str(campaigns_found([{"campaigns": [{"found": True}]}]))
+    '1 of 1 (0.207–1.000)'
+    """
     found = [one["found"] for result in results for one in result["campaigns"]]
     return counted(sum(found), len(found))
 
 
 def innocents_swept(results: Measures) -> Figure | None:
-    """Return the share of innocent accounts in a reported campaign."""
+    """Return the share of innocent accounts in a reported campaign.
+
+    >>> innocents_swept([{"swept": {"office": (1, 8)}}]).value
+    0.125
+    """
     pairs = [pair for result in results for pair in result["swept"].values()]
     return counted(sum(hit for hit, _ in pairs), sum(of for _, of in pairs), "lower")
 
 
 def reports_false(results: Measures) -> Figure | None:
-    """Return the share of reported campaigns that are less than half a campaign's."""
+    """Return the share of reported campaigns that are less than half a campaign's.
+
+    >>> reports_false([{"groups": [{"verdict": "campaign", "false": True}]}]).value
+    1.0
+    """
     false = [one["false"] for result in results for one in result["groups"] if one["verdict"] == "campaign"]
     return counted(sum(false), len(false), "lower", exact=True)
 
 
 def b_cubed_f1(results: Measures) -> Figure | None:
-    """Return the B-cubed F1 over all accounts that belong to a campaign or are accused."""
+    """Return the B-cubed F1 over all accounts that belong to a campaign or are accused.
+
+    >>> b_cubed_f1([{"alike": {"precision": 4.0, "recall": 2.0, "items": 4}}]).value
+    0.6666666666666666
+    """
     rows = [[one["alike"][name] for name in ("precision", "recall", "items")] for one in results]
 
     def score(sums: Sequence[float]) -> float:
@@ -124,7 +139,11 @@ def b_cubed_f1(results: Measures) -> Figure | None:
 
 
 def membership_error(results: Measures) -> Figure | None:
-    """Return the expected calibration error of membership probabilities, resampled over worlds."""
+    """Return the expected calibration error of membership probabilities, resampled over worlds.
+
+    >>> round(membership_error([{"membership": [(0.9, 10, 8)]}]).value, 3)
+    0.1
+    """
     pools = [result["membership"] for result in results]
 
     def error(picked: Sequence[Sequence[Sequence[float]]]) -> float | None:
@@ -137,11 +156,15 @@ def membership_error(results: Measures) -> Figure | None:
     draws = np.random.default_rng(0).integers(0, len(pools), (200, len(pools)))
     again = [e for e in (error([pools[i] for i in draw]) for draw in draws) if e is not None]
     low, high = np.quantile(again, [0.025, 0.975])
-    return Figure(value, float(low), float(high), "lower")
+    return Figure(value, (float(low), float(high)) if len(pools) > 1 else None, "lower")
 
 
 def ranked(name: str) -> Callable[[Measures], Figure | None]:
-    """Return the figure that is the mean over worlds of a measure of ranking."""
+    """Return the figure that is the mean over worlds of a measure of ranking.
+
+    >>> ranked("auc")([{"ranking": {"auc": 0.5}}, {"ranking": {"auc": 1.0}}]).value
+    0.75
+    """
 
     def figure(results: Measures) -> Figure | None:
         rows = [[result["ranking"][name], 1.0] for result in results if result["ranking"][name] is not None]
@@ -207,4 +230,4 @@ def _mean(values: Sequence[float]) -> Figure:
     """Return the mean of shares where less is better, resampled over campaigns."""
     rows = [[value, 1.0] for value in values]
     ratio = _ratio(rows, lambda sums: float(sums[0] / sums[1]))
-    return Figure(0.0, 0.0, 0.0, "lower") if ratio is None else msgspec.structs.replace(ratio, better="lower")
+    return Figure(0.0, better="lower") if ratio is None else msgspec.structs.replace(ratio, better="lower")

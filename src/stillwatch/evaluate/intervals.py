@@ -37,17 +37,19 @@ def _share(hits: int, of: int, method: str) -> Interval:
 
 def resampled(
     worlds: Sequence[Sequence[float]], ratio: Callable[[Sequence[float]], float], *, draws: int = 1000, seed: int = 0
-) -> Interval:
+) -> Interval | None:
     """Return the 95 % interval of a ratio of sums when worlds are drawn with replacement (percentile bootstrap).
 
     ``worlds`` holds a row of counts a world, ``ratio`` maps the sums of the drawn rows to a figure. Worlds are the
-    unit: accounts of one world are found or missed together. With one world there is nothing to draw from, and the
-    interval is the figure itself.
+    unit: accounts of one world are found or missed together. None for fewer than two worlds: one says nothing of how
+    much another differs.
 
     >>> resampled([[1, 2], [1, 2]], lambda sums: sums[0] / sums[1])
     (0.5, 0.5)
     """
     rows = np.asarray(worlds, float)
+    if len(rows) < 2:
+        return None
     picks = np.random.default_rng(seed).integers(0, len(rows), (draws, len(rows)))
     values = [ratio(sums) for sums in rows[picks].sum(axis=1)]
     low, high = np.quantile(values, [0.025, 0.975])

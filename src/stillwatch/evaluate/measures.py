@@ -21,7 +21,8 @@ PART = 0.1  # a group that holds this share of a campaign's accounts is a part o
 def measure(found: Comparison) -> dict[str, Any]:
     """Return every measure of one world, as values that JSON can hold.
 
-    >>> measured = measure(compare(truth, nobody))  # doctest: +SKIP
+    >>> sorted(measure(example_comparison()))[:3]
+    ['accounts', 'alike', 'campaigns']
     """
     return {
         "campaigns": campaigns(found),
@@ -41,6 +42,9 @@ def campaigns(found: Comparison) -> list[dict[str, Any]]:
 
     Found: at least half of its accounts are in one reported campaign, and at least half of that one's are its own.
     ``parts`` counts the reported campaigns that hold a tenth of its accounts or more: above 1 it was split.
+
+    >>> [one["found"] for one in campaigns(example_comparison())]
+    [True, True, True]
     """
     truth, sizes = found.truth, _sizes(found.reported, len(found.groups))
     records = []
@@ -71,6 +75,9 @@ def groups(found: Comparison) -> list[dict[str, Any]]:
     """Return a record a group: verdict, q-value, size, how many belong to campaigns, and whether it is false or merged.
 
     False: less than half of its accounts belong to a campaign. Merged: it holds half or more of two campaigns at least.
+
+    >>> [(one["false"], one["merged"]) for one in groups(example_comparison())]
+    [(False, False), (False, False), (False, False)]
     """
     belongs, size = found.truth.belongs, _sizes(found.truth.belongs, len(found.truth.campaigns))
     records = []
@@ -104,13 +111,21 @@ def _rates(wanted: Bools, taken: Bools) -> dict[str, int]:
 
 
 def accounts(found: Comparison) -> dict[str, int]:
-    """Return how many accounts were rightly accused, wrongly accused and missed; victims of stolen keys are neither."""
+    """Return how many accounts were rightly accused, wrongly accused and missed; victims of stolen keys are neither.
+
+    >>> accounts(example_comparison())["wrong"]
+    1
+    """
     judged = ~found.truth.victim
     return _rates((found.truth.owner >= 0)[judged], (found.reported >= 0)[judged])
 
 
 def swept(found: Comparison) -> dict[str, tuple[int, int]]:
-    """Return by innocent population how many accounts are in a reported campaign, and how many there are."""
+    """Return by innocent population how many accounts are in a reported campaign, and how many there are.
+
+    >>> sum(hit for hit, _ in swept(example_comparison()).values())
+    1
+    """
     innocent = np.flatnonzero(found.truth.belongs < 0)
     counts: dict[str, tuple[int, int]] = {}
     for place in innocent:
@@ -124,6 +139,9 @@ def victims(found: Comparison) -> dict[str, int]:
     """Return how many victims of stolen keys there are and are accused, and of the exchanges on their keys.
 
     ``hit``, ``wrong`` and ``missed`` are exchanges on victims' accounts: wrong ones are the owner's own.
+
+    >>> victims(example_comparison())["accounts"]
+    0
     """
     victim, asker = found.truth.victim, found.truth.asker
     on_key = np.append(victim, False)[asker]
@@ -138,6 +156,9 @@ def exchanges(found: Comparison) -> dict[str, dict[str, int]]:
     """Return exchanges rightly laid to a reported campaign, wrongly laid and missed: of all, and of mixed accounts.
 
     A mixed account has campaign exchanges and exchanges of its own.
+
+    >>> exchanges(example_comparison())["all"]["missed"]
+    0
     """
     asked, taken, asker = found.truth.asked >= 0, found.taken >= 0, found.truth.asker
     n = len(found.truth.owner)
@@ -150,6 +171,9 @@ def alikeness(found: Comparison) -> dict[str, Any]:
     """Return B-cubed sums and shared pairs over the accounts that belong to a campaign or are accused.
 
     ``precision`` and ``recall`` of B-cubed are sums over ``items``, so that worlds can be added up.
+
+    >>> alikeness(example_comparison())["pairs"]["missed"]
+    0
     """
     truth, reported = found.truth.belongs, found.reported
     kept = (truth >= 0) | (reported >= 0)
@@ -164,7 +188,11 @@ def alikeness(found: Comparison) -> dict[str, Any]:
 
 
 def ranking(found: Comparison) -> dict[str, float | None]:
-    """Return how the scores rank campaign accounts over innocent ones; None where a world has only one kind."""
+    """Return how the scores rank campaign accounts over innocent ones; None where a world has only one kind.
+
+    >>> round(ranking(example_comparison())["auc"], 3)
+    1.0
+    """
     judged = ~found.truth.victim
     score, guilty = found.score[judged], (found.truth.owner >= 0)[judged]
     within = {f"precision_{k}": precision_within(score, guilty, k) for k in BUDGETS}
@@ -180,6 +208,9 @@ def membership(found: Comparison) -> Masses:
     """Return stated membership probabilities of reported campaigns with how many came true.
 
     True: the account belongs to the campaign that most of its group belong to.
+
+    >>> [(stated, of - true) for stated, of, true in membership(example_comparison())]
+    [(0.9, 1)]
     """
     kept = (found.reported >= 0) & np.isfinite(found.probability)
     majority = found.majority[found.reported[kept]]

@@ -1,0 +1,210 @@
+"""The scorecard's further tables: day by day, other seeds, evasions, ablations, cost, and where it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from stillwatch.evaluate.bench import Scorecard, Scored
+from stillwatch.evaluate.figures import Figure, figures
+from stillwatch.evaluate.plan import LEVELS
+from stillwatch.evaluate.plots import Curve
+from stillwatch.evaluate.tables import Section, grouped, ours, results, said, share
+
+LOST = 0.5  # detection is lost where fewer campaigns than this share are found
+
+
+def day_by_day(card: Scorecard) -> Section:
+    """Return for each campaign of the worlds followed how long and how much it took until it was reported.
+
+    >>> day_by_day(example_card()).rows
+    []
+    """
+    rows: list[Sequence[str]] = []
+    for one in card.of("daily"):
+        for life in (one.result or {})["lives"]:
+            ids = [name for name in life["ids"] if name]
+            rows.append(
+                (
+                    _place(one),
+                    one.detector,
+                    life["campaign"],
+                    f"{life['exchanges']:,}",
+                    "never" if life["days"] is None else f"{life['days']:.1f}",
+                    share(life["leaked"]),
+                    share(life["unstopped"]),
+                    str(len(set(ids))),
+                    "yes" if life["lasting"] else "no",
+                    f"{life['closed_since']:,}",
+                )
+            )
+    return Section(
+        "Day by day",
+        "The world is scanned as it grows. Days since the campaign's first exchange; leaked: the share of its "
+        "exchanges before the first report of which half or more of the accounts are its own; unstopped: the share "
+        "sent before the sending account was itself reported. Ids it went by, whether the last is the first, and its "
+        "accounts closed since.",
+        ("world", "detector", "campaign", "exchanges", "days", "leaked", "unstopped", "ids", "same id", "closed since"),
+        rows,
+    )
+
+
+def _place(one: Scored) -> str:
+    return f"{one.world}:{one.entry['cell']['scene']['seed']}"
+
+
+def reseeding(card: Scorecard) -> Section:
+    """Return how alike scans of the same data are when only the seed of the scan differs.
+
+    >>> reseeding(example_card()).header[0]
+    'world'
+    """
+    rows: list[Sequence[str]] = []
+    for one in card.of("reseed"):
+        both = (one.result or {})["agreement"]
+        accused = sum(b["accused_by_both"] for b in both), sum(b["accused_by_any"] for b in both)
+        pairs = sum(b["pairs"] for b in both), sum(b["pairs"] + b["apart"] for b in both)
+        rows.append((_place(one), *(share(a / b if b else 1.0) for a, b in (accused, pairs))))
+    return Section(
+        "Other seeds of the scan",
+        "The same data scanned with three seeds: accounts accused by both of two scans of those accused by either, and "
+        "pairs of accounts that both put into one campaign of those that either does. Means over pairs of scans.",
+        ("world", "accounts accused alike", "pairs grouped alike"),
+        rows,
+    )
+
+
+def evasion(card: Scorecard) -> Section:
+    """Return how detection falls as campaigns take more care, one knob at a time and with all.
+
+    >>> evasion(example_card()).rows
+    []
+    """
+    points: dict[str, dict[str, Mapping[str, Figure]]] = {}
+    for (knob, level), cells in grouped(card.of("sweep"), "row", "level"):
+        points.setdefault(knob, {})[level] = figures(results(cells))
+    rows: list[Sequence[str]] = []
+    for knob, by_level in points.items():
+        for level in (level for level in LEVELS if level in by_level):
+            made = by_level[level]
+            got = made.get("exchange recall")
+            rows.append(
+                (
+                    knob,
+                    level,
+                    *(said(made, name) for name in ("campaign recall", "account precision", "account recall")),
+                    share(1 - got.value if got else None),
+                )
+            )
+        rows.append((knob, "lost at", lost_at(by_level), "", "", ""))
+    curves = [
+        Curve(f"{title} as campaigns take more care", "skill", _lines(points, name), LEVELS)
+        for title, name in (("Campaigns found", "campaign recall"), ("Accounts found", "account recall"))
+    ]
+    return Section(
+        "Evasion",
+        "One knob of all campaigns at a time moves from careless to careful, the others stay competent; `all` moves "
+        "all. Kept: the share of the campaigns' exchanges that no report holds. Lost: the first level at which fewer "
+        "than half of the campaigns are found.",
+        ("knob", "level", "campaigns found", "account precision", "account recall", "kept by the evader"),
+        rows,
+        curves if points else [],
+    )
+
+
+def lost_at(by_level: Mapping[str, Mapping[str, Figure]]) -> str:
+    """Return the first level of skill at which detection is lost, or that it is not.
+
+    >>> lost_at({"careless": {"campaign recall": Figure(1.0)}, "careful": {"campaign recall": Figure(0.0)}})
+    'careful'
+    """
+    found = {level: made["campaign recall"].value for level, made in by_level.items() if "campaign recall" in made}
+    return next((level for level in LEVELS if found.get(level, 1.0) < LOST), "no level tried")
+
+
+def _lines(points: Mapping[str, Mapping[str, Mapping[str, Figure]]], name: str) -> dict[str, list[tuple[float, float]]]:
+    return {
+        knob: [(float(x), by[level][name].value) for x, level in enumerate(LEVELS) if name in by.get(level, {})]
+        for knob, by in points.items()
+    }
+
+
+def ablation(card: Scorecard) -> Section:
+    """Return what detection loses when one part of the method is left out.
+
+    >>> ablation(example_card()).header[:2]
+    ('left out', 'campaign recall')
+    """
+    made = {row: figures(results(cells)) for (row,), cells in grouped(card.of("ablation"), "row")}
+    names = ("campaign recall", "account precision", "account recall", "exchange recall", "innocents swept")
+    order = dict.fromkeys(one.row for one in card.of("ablation"))
+    return Section(
+        "Ablations",
+        "The same worlds with one part of the method left out.",
+        ("left out", *names),
+        [(row or "nothing", *(said(made[row], name) for name in names)) for row in order],
+    )
+
+
+def cost(card: Scorecard) -> Section:
+    """Return what a detector costs.
+
+    >>> cost(example_card()).rows[0][-1]
+    '300'
+    """
+    rows: list[Sequence[str]] = []
+    for (world, detector), cells in grouped([*card.of("worlds"), *card.of("null")], "world", "detector"):
+        spent = [result["cost"] for result in results(cells)]
+        million = sum(one["exchanges"] for one in spent) / 1e6
+        rows.append(
+            (
+                world,
+                detector,
+                f"{million * 1e6 / len(spent):,.0f}",
+                f"{sum(one['seconds'] for one in spent) / len(spent):.1f}",
+                f"{sum(one['seconds'] for one in spent) / million:,.0f}",
+                f"{sum(one['cpu_seconds'] for one in spent) / million:,.0f}",
+                f"{max(one['peak_mb'] for one in spent):,.0f}",
+            )
+        )
+    return Section(
+        "Cost",
+        "Of the judging alone, in a fresh process that loads its compiled kernels; other processes ran beside it.",
+        ("world", "detector", "exchanges", "seconds", "seconds a million", "CPU seconds a million", "peak MiB"),
+        rows,
+    )
+
+
+def failures(card: Scorecard) -> Section:
+    """Return every failure of Stillwatch in the worlds by name: what it missed and whom it wronged.
+
+    >>> [what for _, what in failures(example_card()).rows]
+    []
+    """
+    rows: list[Sequence[str]] = []
+    for one in [*ours(card, "worlds"), *ours(card, "null")]:
+        rows += [(_place(one), what) for what in _wrong(one.result or {})]
+    rows += [
+        (_place(one), f"{one.detector} did not finish ({one.part}): {one.error}")
+        for one in card.cells
+        if one.result is None
+    ]
+    return Section("Where it fails", "Every failure of this run by name.", ("world", "what"), rows)
+
+
+def _wrong(result: Mapping[str, Any]) -> Iterable[str]:
+    """Say each campaign missed and each report that is false or holds two campaigns."""
+    for one in result["campaigns"]:
+        if not one["found"]:
+            best = (
+                f"; the best report holds {share(one['recall'])}, {share(one['purity'])} pure" if one["group"] else ""
+            )
+            yield f"campaign {one['campaign']} ({one['accounts']:,} accounts) not found{best}"
+    for one in result["groups"]:
+        if one["verdict"] == "campaign" and one["false"]:
+            yield f"report {one['group']} is false: {one['guilty']} of {one['accounts']} accounts are a campaign's"
+        if one["verdict"] == "campaign" and one["merged"]:
+            yield f"report {one['group']} holds two campaigns or more in one"
+    for name, (hit, of) in result["swept"].items():
+        if hit > 0.01 * of:
+            yield f"{hit} of {of} accounts of {name} in a report"
