@@ -5,8 +5,22 @@ canonical tables (or raw logs) with the truth beside them. Nothing here knows ho
 """
 
 from stillwatch.simulate.corpus import Corpus, read_corpus
+from stillwatch.simulate.cost import cost
+from stillwatch.simulate.knobs import skills
 from stillwatch.simulate.output import Summary, simulate, simulate_logs
 from stillwatch.simulate.rawlogs import FORMATS
 from stillwatch.simulate.spec import World, load_world, worlds
 
-__all__ = ["FORMATS", "Corpus", "Summary", "World", "load_world", "read_corpus", "simulate", "simulate_logs", "worlds"]
+__all__ = [
+    "FORMATS",
+    "Corpus",
+    "Summary",
+    "World",
+    "cost",
+    "load_world",
+    "read_corpus",
+    "simulate",
+    "simulate_logs",
+    "skills",
+    "worlds",
+]

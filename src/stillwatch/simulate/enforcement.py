@@ -12,6 +12,7 @@ from stillwatch.simulate.knobs import Campaign, step_up
 from stillwatch.simulate.spec import Part, Population
 
 _FIRST_TRICKLE = 0.02  # share of the accounts at work when a ramp begins
+_MISTAKEN = 0.002  # of the innocent accounts open in a round are closed with it
 _SWEEP_US = 3 * HOUR_US  # how long a round of bans takes
 
 
@@ -61,6 +62,20 @@ def within(crowd: People, knobs: Campaign, span: Span) -> People:
     closed = np.where(crowd.closed > created, crowd.closed, -1)
     start = np.maximum(first, created + 5 * 60_000_000)
     return replace(crowd, created=created, closed=closed, active_from=start, active_to=np.maximum(end, start))
+
+
+def mistaken(crowd: People, moments: list[int]) -> People:
+    """Return innocents of whom each round of bans closes a few by mistake, as providers have admitted.
+
+    >>> from stillwatch.simulate.spec import load_world
+    >>> office = next(p for p, _ in load_world("tiny").populations if p.name == "office")
+    >>> crowd = people(office, 600, Span(0, 10 * DAY_US), seed=1)
+    >>> mistaken(crowd, []).closed is crowd.closed
+    True
+    """
+    for number, moment in enumerate(moments):
+        crowd = _banned(crowd, moment, _MISTAKEN, number)
+    return crowd
 
 
 def _banned(crew: People, moment: int, share: float, number: int) -> People:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from stillwatch.simulate.arrivals import Stream, rates
 from stillwatch.simulate.cast import campaign_cast
 from stillwatch.simulate.corpus import Corpus
+from stillwatch.simulate.enforcement import mistaken
 from stillwatch.simulate.identity import DAY_US, People, Span, people
 from stillwatch.simulate.reasoning import Vault, carried_on
 from stillwatch.simulate.rows import day_rows, epoch_us
@@ -53,8 +54,10 @@ def make_world(world: World, *, seed: int = 0, corpus: Corpus | None = None) -> 
     span = Span(start, start + world.days * DAY_US)
     crowds: list[People] = []
     streams: list[Stream] = []
+    days = {float(day) for campaign, _ in world.campaigns if campaign.campaign for day in campaign.campaign.enforcement}
+    rounds = [span.start + int(day * DAY_US) for day in sorted(days)]
     for population, count in world.populations:
-        crowd = people(population, count, span, seed)
+        crowd = mistaken(people(population, count, span, seed), rounds)
         crowds.append(crowd)
         streams.append(Stream(crowd, np.arange(crowd.size), rates(crowd), crowd))
     innocents = {crowd.population.name: crowd for crowd in crowds}
