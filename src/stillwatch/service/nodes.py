@@ -10,10 +10,10 @@ import msgspec
 
 from stillwatch.errors import MissingExtra
 from stillwatch.ingest.privacy import find_key, sealed_id
+from stillwatch.response.buckets import open_buckets
 from stillwatch.response.decide import Counters, Request
 from stillwatch.service.authz_http import check_route
 from stillwatch.service.check import Ask, Names, asking
-from stillwatch.service.counters import LocalBuckets
 from stillwatch.service.deciding import Decider, OnFailure
 from stillwatch.service.follow import Follower
 from stillwatch.service.gateway import Work, gateway_app
@@ -105,4 +105,4 @@ def buckets(url: str | None) -> Counters:
     >>> type(buckets(None)).__name__
     'LocalBuckets'
     """
-    return LocalBuckets()
+    return open_buckets(url)
