@@ -25,10 +25,17 @@ from stillwatch.service.web import Front, presented_key
 Work = Callable[[], Awaitable[None]]
 
 
-def gateway_app(decider: Decider, door: Door, *, work: Iterable[Work] = (), routes: Iterable[Route] = ()) -> Front:
+def gateway_app(
+    decider: Decider,
+    door: Door,
+    *,
+    work: Iterable[Work] = (),
+    routes: Iterable[Route] = (),
+    document: dict[str, Any] | None = None,
+) -> Front:
     """Return the ASGI application of a node: `/v1/decide`, `/healthz`, `/readyz`, `/metrics`, `/openapi.json`.
 
-    ``work`` runs beside it for as long as it serves; ``routes`` are further endpoints.
+    ``work`` runs beside it for as long as it serves; ``routes`` are further endpoints, which ``document`` declares.
 
     >>> from stillwatch.service.node import Node
     >>> from stillwatch.service.signing import Trust
@@ -40,7 +47,7 @@ def gateway_app(decider: Decider, door: Door, *, work: Iterable[Work] = (), rout
         Route("/healthz", _healthz),
         Route("/readyz", lambda request: ready(decider)),
         Route("/metrics", lambda request: _metrics(request, decider, door)),
-        Route("/openapi.json", _openapi),
+        Route("/openapi.json", lambda request: _openapi(document or node_document())),
         *routes,
     ]
     rest = Starlette(
@@ -86,8 +93,8 @@ def _metrics(request: Request, decider: Decider, door: Door) -> Response:
     return Response(decider.meters.text(), media_type=CONTENT_TYPE)
 
 
-async def _openapi(request: Request) -> Response:
-    return Response(msgspec.json.encode(node_document()), media_type="application/json")
+def _openapi(document: dict[str, Any]) -> Response:
+    return Response(msgspec.json.encode(document), media_type="application/json")
 
 
 async def _not_found(request: Request, error: Exception) -> Response:

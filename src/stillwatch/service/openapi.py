@@ -9,6 +9,7 @@ import msgspec
 import stillwatch
 from stillwatch.response.decide import Request
 from stillwatch.service.deciding import Verdict
+from stillwatch.service.receiving import PUSHED
 
 _JSON, _PROBLEM, _TEXT, _BINARY = (
     "application/json",
@@ -31,6 +32,15 @@ def node_document() -> dict[str, Any]:
     ['/healthz', '/metrics', '/openapi.json', '/readyz', '/v1/decide']
     """
     return _document({**_NODE_PATHS})
+
+
+def serve_document() -> dict[str, Any]:
+    """Return the document of `stillwatch serve`.
+
+    >>> "/v1/traces" in serve_document()["paths"]
+    True
+    """
+    return _document({**_NODE_PATHS, **_SERVE_PATHS})
 
 
 def _document(paths: dict[str, Any]) -> dict[str, Any]:
@@ -98,4 +108,58 @@ _NODE_PATHS: dict[str, Any] = {
     "/readyz": _page("A good snapshot is in force", _JSON, s503="Missing or stale; the node answers as configured"),
     "/metrics": _page("Readings for Prometheus", _TEXT, problems=_KEY_PROBLEMS),
     "/openapi.json": _page("This document", _JSON),
+}
+
+
+def _push(summary: str, media: tuple[str, ...], *parameters: dict[str, Any]) -> dict[str, Any]:
+    """Declare a POST of telemetry."""
+    refused = {"400": "Not readable", "413": "Too large", "415": "Unsupported type or coding", **_KEY_PROBLEMS}
+    later = {"503": "The disk is full, or too much waits: nothing was kept; come again after Retry-After"}
+    return {
+        "post": {
+            "summary": summary,
+            "parameters": list(parameters),
+            "requestBody": {"required": True, "content": {name: {"schema": {}} for name in media}},
+            "responses": {"200": _reply("On disk"), **_problems({**refused, **later})},
+        }
+    }
+
+
+def _asked(name: str, schema: dict[str, Any], *, required: bool = False) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": required, "schema": schema}
+
+
+_OTLP = ("application/x-protobuf", _JSON)
+_NDJSON = ("application/x-ndjson", _JSON)
+_SERVE_PATHS: dict[str, Any] = {
+    "/v1/traces": _push("OTLP/HTTP traces", _OTLP),
+    "/v1/logs": _push("OTLP/HTTP logs", _OTLP),
+    "/v1/litellm": _push("LiteLLM's generic log sink: array, NDJSON or single", _NDJSON),
+    "/v1/exchanges": _push(
+        "Exchanges, accounts or launches as JSON lines",
+        _NDJSON,
+        _asked("format", {"type": "string", "enum": [*PUSHED]}),
+    ),
+    "/v1/snapshot": {
+        "get": {
+            "summary": "The newest snapshot, with ETag",
+            "responses": {
+                "200": _reply("The snapshot", _BINARY, {}),
+                "304": _reply("It is the one you have"),
+                **_problems({"404": "Nothing has been published yet", **_KEY_PROBLEMS}),
+            },
+        }
+    },
+    "/v1/deltas": {
+        "get": {
+            "summary": "What changed since a snapshot",
+            "parameters": [_asked("since", {"type": "integer", "minimum": 0, "maximum": 10**15 - 1}, required=True)],
+            "responses": {
+                "200": _reply("The delta", _BINARY, {}),
+                "204": _reply("Nothing changed"),
+                **_problems({"400": "Not a version", "410": "That version is not kept", **_KEY_PROBLEMS}),
+            },
+        }
+    },
+    "/v1/status": _page("What comes in, what waits, what was done", _JSON, problems=_KEY_PROBLEMS),
 }

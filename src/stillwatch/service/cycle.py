@@ -1,0 +1,184 @@
+"""The work beside the requests: take telemetry over, scan on a schedule, plan, and publish what is in force."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import shutil
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from stillwatch.errors import StillwatchError
+from stillwatch.response.actions import standings
+from stillwatch.response.policy_file import load_policy
+from stillwatch.response.store import State
+from stillwatch.service.node import Node
+from stillwatch.service.planning import plan_scan
+from stillwatch.service.publish import Publisher
+from stillwatch.service.takeover import TakeOver, stillwatch
+
+log = logging.getLogger("stillwatch.service")
+_KEPT_SCANS = 5
+
+
+class Rhythm(msgspec.Struct, frozen=True):
+    """How often, in seconds: take over, scan (when something came), look for changed measures, sign anew."""
+
+    take_over: float = 10.0
+    scan: float = 3_600.0
+    look: float = 2.0
+    refresh: float = 300.0
+
+
+class Progressed(msgspec.Struct):
+    """What was done last, for `/v1/status` and meters; times in seconds since 1970, 0: never."""
+
+    taken_over_at: float = 0.0
+    scanned_at: float = 0.0
+    scan: str = ""
+    scan_seconds: float = 0.0
+    planned_at: float = 0.0
+    plan: str = ""
+    published_at: float = 0.0
+    failures: dict[str, int] = {}
+
+
+class Cycle:
+    """Runs the stages one after another, each failure counted and logged, none of them the end.
+
+    ``state_url`` names the response's database; without it nothing is in force and empty snapshots are published.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        taking: TakeOver,
+        publisher: Publisher,
+        node: Node,
+        *,
+        policy: Path | None,
+        state_url: str | None,
+        rhythm: Rhythm,
+    ) -> None:
+        """Prepare; scans go to ``home/scans``, ``latest`` pointing at the newest whole one."""
+        self.taking, self.publisher, self.node, self.rhythm = taking, publisher, node, rhythm
+        self.scans = home / "scans"
+        self.done = Progressed()
+        self._policy, self._url = policy, state_url
+        self._state: State | None = None
+        self._revision = -1
+        self._unscanned = False
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await asyncio.gather(
+            self._again("take over", self.rhythm.take_over, self.take_over),
+            self._again("scan", self.rhythm.scan, self.scan),
+            self._again("publish", self.rhythm.look, self.publish),
+        )
+
+    async def _again(self, name: str, every: float, stage: Callable[[], Awaitable[object]]) -> None:
+        while True:
+            try:
+                await stage()
+            except (StillwatchError, OSError) as error:
+                self.failed(name, str(error))
+            except Exception:
+                self.failed(name, "unforeseen error")
+                log.exception("unforeseen error", extra={"stage": name})
+            await asyncio.sleep(every)
+
+    def failed(self, stage: str, why: str) -> None:
+        """Count and log a stage that did not end well; it is tried again."""
+        self.done.failures[stage] = self.done.failures.get(stage, 0) + 1
+        log.error("%s failed: %s", stage, why)
+
+    async def take_over(self) -> int:
+        """Take over what was delivered; returns the number of exchanges added."""
+        added = await self.taking.step()
+        self._unscanned = self._unscanned or added > 0
+        self.done.taken_over_at = time.time()
+        return added
+
+    async def scan(self) -> Path | None:
+        """Scan the dataset when something came since the last scan, then plan; returns the scan's folder."""
+        if not (self._unscanned or (self.taking.dataset.exists() and not (self.scans / "latest").exists())):
+            return None
+        self._unscanned, begun = False, time.monotonic()
+        latest, fresh = self.scans / "latest", self.scans / _next(self.scans)
+        previous = ["--previous", str(latest.resolve())] if (latest / "campaigns.json").exists() else []
+        done = await stillwatch("scan", self.taking.dataset, "--out", fresh, *previous, "--quiet")
+        if done.code != 0:
+            self._unscanned = True
+            raise StillwatchError(f"exit code {done.code}: {done.err}")
+        _point(latest, fresh)
+        _prune(self.scans)
+        self.done.scan, self.done.scanned_at = fresh.name, time.time()
+        self.done.scan_seconds = round(time.monotonic() - begun, 1)
+        log.info("scanned", extra={"scan": fresh.name, "seconds": self.done.scan_seconds})
+        await self._plan(fresh)
+        return fresh
+
+    async def _plan(self, scan: Path) -> None:
+        if self._policy is None or self._url is None:
+            return
+        state = await self._opened(self._url)
+        chance = random.Random(os.urandom(16))
+        plan = await asyncio.to_thread(plan_scan, state, scan, self.taking.dataset, self._policy, chance=chance)
+        self.done.planned_at = time.time()
+        if plan is not None:
+            self.done.plan = plan.plan_id
+            log.info("planned", extra={"plan": plan.plan_id, "accounts": plan.reach.accounts, "shadow": plan.shadow})
+
+    async def publish(self) -> bool:
+        """Publish a new snapshot when a measure changed or the last is old; says whether it did."""
+        now = time.time()
+        state = await self._opened(self._url) if self._url else None
+        revision = await asyncio.to_thread(state.revision) if state else 0
+        held = self.publisher.current
+        if held is not None and revision == self._revision and 0 <= now - held.head.created_at < self.rhythm.refresh:
+            return False
+        snapshot = await asyncio.to_thread(self._publish, state, now)
+        self._revision, self.done.published_at = revision, now
+        self.node.offer(snapshot)
+        return True
+
+    def _publish(self, state: State | None, now: float) -> bytes:
+        if state is None:
+            return self.publisher.publish([], now).data
+        policy = load_policy(self._policy) if self._policy else None
+        return self.publisher.publish(standings(state, policy=policy), now).data
+
+    async def _opened(self, url: str) -> State:
+        if self._state is None:
+            self._state = await asyncio.to_thread(State.open, url)
+        return self._state
+
+
+def _next(scans: Path) -> str:
+    """Name the next scan; one that a crash left unfinished is cleared away."""
+    scans.mkdir(parents=True, exist_ok=True)
+    numbers = [int(path.name) for path in scans.iterdir() if path.name.isdigit()]
+    for path in scans.iterdir():
+        if path.name.isdigit() and not (path / "run.json").exists():
+            shutil.rmtree(path, ignore_errors=True)
+    return f"{max(numbers, default=0) + 1:06d}"
+
+
+def _point(link: Path, target: Path) -> None:
+    """Point a symbolic link at a folder beside it, in one step."""
+    fresh = link.with_name(f".{link.name}")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target.name)
+    fresh.replace(link)
+
+
+def _prune(scans: Path) -> None:
+    old = sorted(path for path in scans.iterdir() if path.name.isdigit())[:-_KEPT_SCANS]
+    for path in old:
+        shutil.rmtree(path, ignore_errors=True)
