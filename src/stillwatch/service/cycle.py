@@ -112,7 +112,7 @@ class Cycle:
         self._unscanned, begun = False, time.monotonic()
         latest, fresh = self.scans / "latest", self.scans / _next(self.scans)
         previous = ["--previous", str(latest.resolve())] if (latest / "campaigns.json").exists() else []
-        done = await stillwatch("scan", self.taking.dataset, "--out", fresh, *previous, "--quiet")
+        done = await stillwatch("scan", await self.taking.frozen(), "--out", fresh, *previous, "--quiet")
         if done.code != 0:
             self._unscanned = True
             raise StillwatchError(f"exit code {done.code}: {done.err}")

@@ -48,19 +48,19 @@ class Decider:
         """Keep what a decision needs; ``counters`` may be None only while there is no snapshot."""
         self.node, self.on_failure, self.max_age = node, on_failure, max_age
         self.meters = Meters()
-        self._counters, self._sealed, self._template_of, self._clock = counters, sealed, template_of, clock
+        self.counters, self._sealed, self._template_of, self._clock = counters, sealed, template_of, clock
 
     def answer(self, request: Request) -> Decision:
         """Return the decision on one request, and count it."""
         now = self._clock()
         snapshot = self.node.current
         missing = self.trouble(now)
-        if missing or snapshot is None or self._counters is None:
+        if missing or snapshot is None or self.counters is None:
             decision = self._without(missing or "no-snapshot")
         else:
             if self._sealed is not None:
                 request = self._in_stored_form(request, self._sealed)
-            decision = decide(snapshot, request, self._counters, now, template_of=self._template_of)
+            decision = decide(snapshot, request, self.counters, now, template_of=self._template_of)
         self.meters.decided(decision)
         return decision
 

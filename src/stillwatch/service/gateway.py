@@ -131,4 +131,6 @@ def node_metrics(decider: Decider) -> Iterable[Metric]:
     yield gauge("snapshot_bytes", "Bytes of the snapshot's columns in memory", held.nbytes if held else 0)
     yield gauge("snapshot_created_seconds", "When it was signed", held.head.created_at if held else 0)
     yield counts("refused_snapshots", "Snapshots offered and not taken", "why", dict(node.refused))
+    lost = getattr(decider.counters, "without_server", 0)
+    yield counts("lost_counters", "Limits answered while the shared counters were gone", "by", {"this node": lost})
     yield gauge("unstored_snapshots", "Snapshots in force that could not be written to disk", node.unstored)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import struct
 import sys
 from collections import defaultdict
@@ -57,6 +58,26 @@ async def stillwatch(*arguments: str | Path) -> Done:
     return Done(process.returncode or 0, out, last[-1] if last else "")
 
 
+def freeze(dataset: Path, copy: Path) -> None:
+    """Replace ``copy`` by hard links to the files of a dataset, which are never written twice, only replaced.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "data").mkdir()
+    ...     Path(folder, "data", "accounts.parquet").touch()
+    ...     freeze(Path(folder, "data"), Path(folder, "copy"))
+    ...     [file.name for file in Path(folder, "copy").iterdir()]
+    ['accounts.parquet']
+    """
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir(parents=True)
+    for file in sorted(dataset.rglob("*")):
+        place = file.relative_to(dataset)
+        if file.is_file() and not any(part.startswith(".") for part in place.parts):
+            (copy / place).parent.mkdir(parents=True, exist_ok=True)
+            (copy / place).hardlink_to(file)
+
+
 def export(segments: Iterable[Path], folder: Path) -> dict[str, list[Path]]:
     """Write the deliveries of segments as files that ``ingest`` reads; returns them by format.
 
@@ -100,16 +121,25 @@ class TakeOver:
         self._ledger = home / "watched.json"
         self._done = self._read_ledger()
         self._marks: dict[str, tuple[int, int]] = {}
+        self._writing = asyncio.Lock()
 
     async def step(self) -> int:
         """Take over what waits; returns the number of exchanges that were added."""
         before = self.added
         async with self.intake.lock:
             segments = await asyncio.to_thread(self.intake.spool.seal)
-        if segments:
-            await self._take_segments(segments)
-        await self._take_watched()
+        async with self._writing:
+            if segments:
+                await self._take_segments(segments)
+            await self._take_watched()
         return self.added - before
+
+    async def frozen(self) -> Path:
+        """Return a copy of the dataset as it is now (hard links), so that a scan and the next take-over do not meet."""
+        copy = self.home / "work" / "frozen"
+        async with self._writing:
+            await asyncio.to_thread(freeze, self.dataset, copy)
+        return copy
 
     async def _take_segments(self, segments: list[Path]) -> None:
         by_format = await asyncio.to_thread(export, segments, self.home / "work")
@@ -137,7 +167,7 @@ class TakeOver:
         return done.code == _INPUT_WRONG and await self._isolate(form, files)
 
     async def _isolate(self, form: str | None, files: Sequence[Path]) -> bool:
-        """After three tries find the file at fault by taking each alone, and put it aside."""
+        """After three tries take each file alone, and put aside the one that cannot even be looked at."""
         for file in files:
             self._tries[file] += 1
         if min(self._tries[file] for file in files) < _TRIES:
@@ -145,6 +175,11 @@ class TakeOver:
         if len(files) > 1:
             return all([await self._ingest(form, [file]) for file in files])
         (file,) = files
+        look = await stillwatch(
+            "ingest", file, *(["--format", form] if form else []), "--into", self.dataset, "--dry-run"
+        )
+        if look.code != _INPUT_WRONG:
+            return False  # the file can be read, so the fault is elsewhere (disk, key, another writer): go on trying
         write_whole(self.home / "refused" / file.name, file.read_bytes())
         self.put_aside += 1
         log.error("put aside: no reader takes it", extra={"file": file.name})
