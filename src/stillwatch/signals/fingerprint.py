@@ -36,10 +36,29 @@ def fingerprint(table: pa.Table) -> pa.Table:
     >>> table["template_id"].null_count
     1
     """
+    table, own = _marked(table, threads=2)
+    return _with(table, "novelty", _novelty(own))
+
+
+def marks(table: pa.Table) -> pa.Table:
+    """Return ``table`` as :func:`fingerprint` does, on one thread, but ``novelty`` only says whether there is one.
+
+    Novelty depends on the rows that are fingerprinted together, so a scan, which takes them piece by piece, asks only
+    for which rows it is known (bool).
+
+    >>> marks(pa.table({"prompt_text": ["Rate the answer from 1 to 5.", None]}))["novelty"].to_pylist()
+    [True, False]
+    """
+    table, own = _marked(table, threads=1)
+    _, payloads = of_kind(own.flat, own.offsets, Kind.PAYLOAD)
+    return _with(table, "novelty", pa.array(np.diff(payloads) > 0))
+
+
+def _marked(table: pa.Table, *, threads: int) -> tuple[pa.Table, Sketches]:
     prompt, system = _text(table, "prompt_text"), _coded(_text(table, "system_text"))
     tools, modalities = _coded(_text(table, "tools_json")), _modalities(table)
     present = prompt.is_valid().to_numpy(zero_copy_only=False)
-    own = sketch_texts(prompt)
+    own = sketch_texts(prompt, threads=threads)
     flat, offsets = _joined(own, system, tools)
     cues = cued(hits(prompt), _hits_of(system), system.codes, *_facts(tools, modalities))
     absent = ~present
@@ -48,12 +67,15 @@ def fingerprint(table: pa.Table) -> pa.Table:
         "template_id": pa.array(own.templates, mask=own.templates == 0),
         "cues": _lists(cues.flat, cues.offsets, pa.uint16(), absent),
         "capability": pa.array(cues.capability, mask=absent),
-        "novelty": _novelty(own),
     }
     for name, column in columns.items():
-        place = table.schema.get_field_index(name)
-        table = table.append_column(name, column) if place < 0 else table.set_column(place, name, column)
-    return table
+        table = _with(table, name, column)
+    return table, own
+
+
+def _with(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
+    place = table.schema.get_field_index(name)
+    return table.append_column(name, column) if place < 0 else table.set_column(place, name, column)
 
 
 class _Coded(NamedTuple):

@@ -1,14 +1,17 @@
 """Canonical tables -> one integer-coded frame: exchanges sorted by account and time, beside their sketches.
 
-Identifiers are coded once, in the order of their spelling, so that the same world gives the same codes whatever
-files, formats or order its rows came in. Text is read once, by the fingerprint function, and is not kept; a dataset
-that stores fingerprints instead of text (content-free mode) gives the same frame.
+Identifiers are coded in the order of their spelling, so that the same world gives the same codes whatever files,
+formats or order its rows came in. Text is read once, by the fingerprint function, and is not kept; a dataset that
+stores fingerprints instead of text (content-free mode) gives the same frame. A frame knows where its columns are and
+makes each when it is asked for: what no stage looks at is never read (docs/decisions/0010-frame-in-pieces.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +19,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stillwatch.errors import DatasetError
-from stillwatch.signals.fingerprint import fingerprint
+from stillwatch.signals.columns import U64, Codes, Columns, Ints, Lists, Names, Ragged, Resting
+from stillwatch.signals.rows import Ids, Rows, arranged, encoded, one_array, recoded, spellings
+from stillwatch.signals.stored import store
 from stillwatch.tables import ACCOUNTS, EXCHANGES, Dataset
-from stillwatch.tables.schema import FINGERPRINT_COLUMNS
+from stillwatch.tables.pieces import Piece, check_columns, null_count, pieces
 from stillwatch.types import Progress, silent
 
-Ints = npt.NDArray[np.int64]
-Codes = npt.NDArray[np.int32]
+__all__ = ["CODED", "FLAGS", "NUMBERS", "Codes", "Frame", "Ints", "Lists", "Ragged", "read_frame"]
 
 CODED = (
     "model", "surface", "ip", "ip_prefix", "asn", "network_kind", "country", "user_agent",
@@ -30,71 +34,42 @@ CODED = (
 )  # fmt: skip
 NUMBERS = ("input_tokens", "output_tokens", "reasoning_tokens", "max_tokens", "temperature", "n_choices", "status")
 FLAGS = ("logprobs_requested", "refused")
-_TEXTS = ("system_text", "prompt_text", "tools_json", "modalities")
 
-
-@dataclass(frozen=True)
-class Ragged:
-    """A list of 64-bit hashes per row: ``flat[offsets[i]:offsets[i + 1]]`` belongs to row i.
-
-    >>> r = Ragged(np.array([0, 2, 3]), np.array([7, 8, 9], np.uint64))
-    >>> r.flat[r.offsets[0] : r.offsets[1]].tolist()
-    [7, 8]
-    """
-
-    offsets: Ints
-    flat: npt.NDArray[np.uint64]
-
-    def rows(self) -> Ints:
-        """Return the row of every element of ``flat``.
-
-        >>> Ragged(np.array([0, 2, 3]), np.array([7, 8, 9], np.uint64)).rows().tolist()
-        [0, 0, 1]
-        """
-        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
-
-    def take(self, order: Ints) -> Ragged:
-        """Return the rows in another order.
-
-        >>> r = Ragged(np.array([0, 2, 3]), np.array([7, 8, 9], np.uint64)).take(np.array([1, 0]))
-        >>> r.flat.tolist()
-        [9, 7, 8]
-        """
-        lengths = np.diff(self.offsets)[order]
-        offsets = np.concatenate(([0], np.cumsum(lengths)))
-        starts = self.offsets[:-1][order]
-        index = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - starts, lengths)
-        return Ragged(offsets, self.flat[index])
+HASHED = ("session_id",)
+_READ = ("exchange_id", "account_id", "ts", *CODED, *NUMBERS, *FLAGS)
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Exchanges in memory, sorted by account, time and id; -1 (codes) or NaN (numbers) where evidence is absent.
+    """Exchanges sorted by account, time and id; -1 (codes) or NaN (numbers) where evidence is absent.
 
     ``account_ids`` are all accounts (with or without exchanges) in order; ``start[a]:start[a + 1]`` are the rows of
-    account a. ``code[name]`` holds int32 codes into ``names[name]``; ``number[name]`` floats; ``ts`` is microseconds
-    since 1970 UTC. ``created``/``closed`` are microseconds, -1 when absent. ``attribute[name]`` holds the
-    string columns of the accounts table as codes into ``names["account." + name]``.
+    account a. ``code[name]`` holds int32 codes into ``names[name]``; ``number[name]`` floats; ``digest[name]`` hashes
+    (0 absent) of columns with too many values to code; ``ts`` is microseconds since 1970 UTC. ``created``/``closed``
+    are microseconds, -1 when absent. ``attribute[name]`` holds the string columns of the accounts table as codes into
+    ``names["account." + name]``. ``sketch`` and ``cues`` are lists of hashes by exchange: ``for rows, lists in sketch``
+    takes them a piece at a time, in bounded memory.
     """
 
     account_ids: pa.Array
-    exchange_ids: pa.Array
+    exchange_ids: pa.Array | Ids
     account: Codes
     start: Ints
     ts: Ints
-    code: dict[str, Codes]
-    names: dict[str, list[str]]
-    number: dict[str, npt.NDArray[np.float64]]
-    flag: dict[str, npt.NDArray[np.int8]]
-    sketch: Ragged
-    template: npt.NDArray[np.uint64]
-    cues: Ragged
+    code: Mapping[str, Codes]
+    names: Mapping[str, list[str]]
+    number: Mapping[str, npt.NDArray[np.float64]]
+    flag: Mapping[str, npt.NDArray[np.int8]]
+    sketch: Ragged | Lists
+    template: U64
+    cues: Ragged | Lists
     capability: npt.NDArray[np.uint8]
     created: Ints
     closed: Ints
     attribute: dict[str, Codes]
     launches: dict[str, int]
     coverage: dict[str, float] = field(default_factory=dict)
+    digest: Mapping[str, U64] = field(default_factory=dict)
 
     @property
     def n_accounts(self) -> int:
@@ -128,8 +103,11 @@ class Frame:
         return np.diff(self.start)
 
 
-def read_frame(dataset: Dataset, *, progress: Progress = silent) -> Frame:
+def read_frame(dataset: Dataset, *, keep: Path | None = None, progress: Progress = silent) -> Frame:
     """Read a dataset into a :class:`Frame`, fingerprinting its text on the way.
+
+    With ``keep`` the fingerprints stay in that folder, and the next frame of the dataset reads text only of files that
+    are new. Without it they are held in memory, or in a temporary folder when there are many.
 
     Raises :class:`DatasetError` when an exchange has no id, account, time or model, or when an id occurs twice: an id
     names one exchange, and counting it twice would inflate a case (``stillwatch ingest`` adds each once).
@@ -142,114 +120,68 @@ def read_frame(dataset: Dataset, *, progress: Progress = silent) -> Frame:
     ...         writer.add_exchanges(pa.Table.from_pylist([row]))
     ...         writer.commit()
     ...     frame = read_frame(Dataset.open(folder))
-    >>> frame.account_ids.to_pylist(), frame.names["model"]
+    ...     frame.account_ids.to_pylist(), frame.names["model"]
     (['a'], ['m'])
     """
-    chunks = list(_fingerprinted(dataset, progress))
-    table = pa.concat_tables(chunks) if chunks else _empty()
-    _demand_distinct(table["exchange_id"])
+    parts = pieces(dataset)
+    _demand_contract(parts)
+    stored = store(parts, keep, progress=progress)
     accounts = dataset.accounts()
-    account_ids = pc.unique(
-        pa.chunked_array([table["account_id"].combine_chunks(), accounts["account_id"].combine_chunks()])
-    )
-    account_ids = account_ids.take(pc.array_sort_indices(account_ids))
-    owner = pc.index_in(table["account_id"], value_set=account_ids).to_numpy().astype(np.int32)
-    ts = table["ts"].cast(pa.int64()).to_numpy()
-    rank = pc.rank(table["exchange_id"].combine_chunks(), tiebreaker="first").to_numpy()
-    order = np.lexsort((rank, ts, owner))
-    names: dict[str, list[str]] = {}
-    code = {name: _coded(table[name], name, names)[order] for name in CODED}
-    created, closed, attribute = _account_columns(accounts, account_ids, names)
+    rows, account, account_ids, start = arranged(parts, stored, one_array(accounts["account_id"]))
+    values: dict[str, pa.Array] = {}
+    created, closed, attribute = _account_columns(accounts, account_ids, values)
+    code = Columns(CODED, partial(_coded, rows, values), rows.folder)
     return Frame(
         account_ids=account_ids,
-        exchange_ids=table["exchange_id"].combine_chunks().take(pa.array(order)),
-        account=owner[order],
-        start=np.searchsorted(owner[order], np.arange(len(account_ids) + 1)).astype(np.int64),
-        ts=ts[order],
+        exchange_ids=rows.ids(),
+        account=Resting(account, rows.folder).array,
+        start=start,
+        ts=Resting(rows.times("ts"), rows.folder).array,
         code=code,
-        names=names,
-        number={name: _number(table[name])[order] for name in NUMBERS},
-        flag={name: _flag(table[name])[order] for name in FLAGS},
-        sketch=_ragged(table["sketch"]).take(order),
-        template=pc.fill_null(table["template_id"], 0).to_numpy()[order],
-        cues=_ragged(table["cues"]).take(order),
-        capability=pc.fill_null(table["capability"], 0).to_numpy()[order],
-        launches=_launches(dataset),
-        coverage={name: 1 - table[name].null_count / max(1, len(table)) for name in table.column_names},
+        names=Names({name: partial(_spelt, code, values, name) for name in (*CODED, *values)}),
+        number=Columns(NUMBERS, rows.numbers, rows.folder),
+        flag=Columns(FLAGS, rows.flags, rows.folder),
+        sketch=Lists(partial(rows.lists, "sketch"), rows.count),
+        template=Resting(rows.template(), rows.folder).array,
+        cues=Lists(partial(rows.lists, "cues"), rows.count),
+        capability=Resting(rows.capability(), rows.folder).array,
         created=created,
         closed=closed,
         attribute=attribute,
+        launches=_launches(dataset),
+        coverage={**_coverage(parts), **stored.coverage()},
+        digest=Columns(HASHED, rows.hashes, rows.folder),
     )
 
 
-def _demand_distinct(ids: pa.ChunkedArray) -> None:
-    if pc.count_distinct(ids).as_py() == len(ids):
-        return
-    counts = pc.value_counts(ids)
-    often = counts.filter(pc.greater(counts.field("counts"), 1))
-    example = often.field("values")[0].as_py()
-    raise DatasetError(f"{len(often):,} exchange ids occur more than once, such as {example!r}")
+def _demand_contract(parts: list[Piece]) -> None:
+    """Refuse files whose columns are of other types than the contract's, or lack what every exchange must have."""
+    for piece in {piece.file: piece for piece in parts}.values():
+        check_columns(piece, _READ)
+    for name in _READ:
+        if not EXCHANGES.field(name).nullable:
+            absent = sum(null_count(piece, name) for piece in parts)
+            if absent:
+                raise DatasetError(f"column {name!r} is required and has {absent} nulls")
 
 
-def _fingerprinted(dataset: Dataset, progress: Progress) -> Iterator[pa.Table]:
-    """Yield the wanted columns, with fingerprints from text where there is text and from the store elsewhere."""
-    wanted = ["exchange_id", "account_id", "ts", *CODED, *NUMBERS, *FLAGS]
-    total, done = dataset.count_exchanges(), 0
-    for batch in dataset.batches([*wanted, *_TEXTS, *FINGERPRINT_COLUMNS]):
-        table = pa.Table.from_batches([batch])
-        if any(table[name].null_count < len(table) for name in ("prompt_text", "system_text", "tools_json")):
-            table = _refingerprint(table)
-        done += len(table)
-        progress("read and fingerprint", done, total, "exchanges")
-        yield table.select([*wanted, *FINGERPRINT_COLUMNS])
+def _coverage(parts: list[Piece]) -> dict[str, float]:
+    """Return the share of exchanges that have each column."""
+    total = max(1, sum(piece.rows for piece in parts))
+    return {name: 1 - sum(null_count(piece, name) for piece in parts) / total for name in _READ}
 
 
-def _refingerprint(table: pa.Table) -> pa.Table:
-    """Fingerprint the rows with text; keep the stored fingerprint of rows without any."""
-    has_text = pc.or_(
-        pc.is_valid(table["prompt_text"]), pc.or_(pc.is_valid(table["system_text"]), pc.is_valid(table["tools_json"]))
-    )
-    made = fingerprint(table.drop_columns(list(FINGERPRINT_COLUMNS)))
-    for name in FINGERPRINT_COLUMNS:
-        fresh = made[name].cast(EXCHANGES.field(name).type)
-        if table[name].null_count < len(table):
-            fresh = pc.if_else(has_text, fresh, table[name])
-        table = table.set_column(table.schema.get_field_index(name), name, fresh)
-    return table
+def _coded(rows: Rows, values: dict[str, pa.Array], name: str) -> Codes:
+    """Return a column's codes, and leave its spellings in ``values``."""
+    codes, values[name] = rows.codes(name)
+    return codes
 
 
-def _empty() -> pa.Table:
-    names = ["exchange_id", "account_id", "ts", *CODED, *NUMBERS, *FLAGS, *FINGERPRINT_COLUMNS]
-    return pa.schema([EXCHANGES.field(name) for name in names]).empty_table()
-
-
-def _coded(column: pa.ChunkedArray, name: str, names: dict[str, list[str]]) -> Codes:
-    """Code a column in the order of its spelling; nulls and empty strings are -1."""
-    text = column.combine_chunks()
-    if not pa.types.is_string(text.type):
-        text = text.cast(pa.string())
-    text = pc.if_else(pc.equal(text, ""), None, text)
-    values = pc.drop_null(pc.unique(text))
-    values = values.take(pc.array_sort_indices(values))
-    names[name] = values.to_pylist()
-    return np.asarray(pc.fill_null(pc.index_in(text, value_set=values), -1).to_numpy(zero_copy_only=False), np.int32)
-
-
-def _number(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
-    return np.asarray(column.cast(pa.float64()).combine_chunks().to_numpy(zero_copy_only=False), np.float64)
-
-
-def _flag(column: pa.ChunkedArray) -> npt.NDArray[np.int8]:
-    return np.asarray(pc.fill_null(column.cast(pa.int8()), -1).to_numpy(), np.int8)
-
-
-def _ragged(column: pa.ChunkedArray) -> Ragged:
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks)
-    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    flat = pc.list_flatten(array).to_numpy(zero_copy_only=False).astype(np.uint64)
-    return Ragged(np.concatenate(([0], np.cumsum(lengths))).astype(np.int64), flat)
+def _spelt(code: Mapping[str, Codes], values: dict[str, pa.Array], name: str) -> pa.Array:
+    """Return the spellings behind a column's codes, which are made first when nobody asked for them yet."""
+    if name not in values:
+        code[name]
+    return values[name]
 
 
 def _launches(dataset: Dataset) -> dict[str, int]:
@@ -259,15 +191,19 @@ def _launches(dataset: Dataset) -> dict[str, int]:
 
 
 def _account_columns(
-    accounts: pa.Table, account_ids: pa.Array, names: dict[str, list[str]]
+    accounts: pa.Table, account_ids: pa.Array, values: dict[str, pa.Array]
 ) -> tuple[Ints, Ints, dict[str, Codes]]:
     """Align the accounts table with the coded accounts; accounts that it lacks get nulls."""
     if pc.count_distinct(accounts["account_id"]).as_py() != len(accounts):
         raise DatasetError("accounts.parquet names an account twice")
-    index = pc.index_in(account_ids, value_set=accounts["account_id"].combine_chunks())
+    index = pc.index_in(account_ids, value_set=one_array(accounts["account_id"]))
     aligned = accounts.take(index) if len(accounts) else _null_accounts(len(account_ids))
-    skip = {"account_id", "created_at", "closed_at"}
-    attribute = {name: _coded(aligned[name], f"account.{name}", names) for name in ACCOUNTS.names if name not in skip}
+    attribute: dict[str, Codes] = {}
+    for name in ACCOUNTS.names:
+        if name not in ("account_id", "created_at", "closed_at"):
+            own, there = encoded(aligned[name])
+            values[f"account.{name}"] = spellings([there])
+            attribute[name] = recoded(own, there, values[f"account.{name}"])
     return _moments(aligned["created_at"]), _moments(aligned["closed_at"]), attribute
 
 

@@ -1,0 +1,259 @@
+"""The rows of a dataset, piece by piece, and each one's place in the frame: how a column of the frame is made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stillwatch.signals.columns import U64, Codes, Ints, Ragged, Resting
+from stillwatch.signals.order import demand_distinct, hashed, ordered
+from stillwatch.signals.stored import IN_MEMORY_ROWS, Stored
+from stillwatch.tables.pieces import Piece, piece_column
+
+T = TypeVar("T")
+Numbers = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.int8]
+
+
+class Rows:
+    """All exchanges: where they are read from (``parts``), their fingerprints, and their order in the frame.
+
+    ``place`` gives the frame row of each row in file order, ``order`` the reverse.
+
+    >>> rows = Rows([], Stored([]), np.zeros(0, np.int64))
+    >>> rows.count, rows.numbers("input_tokens").tolist()
+    (0, [])
+    """
+
+    def __init__(self, parts: list[Piece], stored: Stored, order: Ints) -> None:
+        """Hold the pieces, their fingerprints and the order of their rows."""
+        self.parts, self.stored, self.count = parts, stored, len(order)
+        width = np.int32 if len(order) < 2**31 else np.int64
+        place = np.empty(len(order), width)
+        place[order] = np.arange(len(order), dtype=width)
+        self._order: Resting[Any] = Resting(order.astype(width, copy=False), self.folder)
+        self._place = Resting(place, self.folder)
+
+    @property
+    def folder(self) -> Path | None:
+        """Return the folder that large columns rest in; None for the system's own.
+
+        >>> Rows([], Stored([]), np.zeros(0, np.int64)).folder is None
+        True
+        """
+        return self.stored.folder
+
+    def numbers(self, name: str) -> Numbers:
+        """Return a column as floats, NaN where it is null."""
+        return self._filled(np.empty(self.count), (_number(column) for column in self._columns(name)))
+
+    def flags(self, name: str) -> Flags:
+        """Return a column of truth values as 0 and 1, -1 where it is null."""
+        return self._filled(np.empty(self.count, np.int8), (_flag(column) for column in self._columns(name)))
+
+    def times(self, name: str) -> Ints:
+        """Return a column of times in microseconds since 1970."""
+        return self._filled(np.empty(self.count, np.int64), (_moment(column) for column in self._columns(name)))
+
+    def hashes(self, name: str) -> U64:
+        """Return a text column as hashes, 0 where it is null or empty."""
+        made = mapped(self.parts, lambda piece: np.concatenate([hashed(c) for c in _chunks(piece, name)]))
+        return self._filled(np.empty(self.count, np.uint64), made)
+
+    def codes(self, name: str) -> tuple[Codes, pa.Array]:
+        """Return a column as codes in the order of its spellings, -1 where null or empty, and the spellings."""
+        made = list(mapped(self.parts, lambda piece: encoded(piece_column(piece, name))))
+        values = spellings([there for _, there in made])
+        out = self._filled(np.empty(self.count, np.int32), (recoded(own, there, values) for own, there in made))
+        return out, values
+
+    def template(self) -> U64:
+        """Return the template id of each exchange, 0 without a prompt."""
+        columns = (pc.fill_null(table["template_id"], 0).to_numpy() for table in self.stored.tables(["template_id"]))
+        return self._filled(np.empty(self.count, np.uint64), columns)
+
+    def capability(self) -> npt.NDArray[np.uint8]:
+        """Return the capability class of each exchange, 0 for none."""
+        columns = (pc.fill_null(table["capability"], 0).to_numpy() for table in self.stored.tables(["capability"]))
+        return self._filled(np.empty(self.count, np.uint8), columns)
+
+    def lists(self, name: str) -> Iterator[tuple[Ints, Ragged]]:
+        """Yield, a piece at a time, the frame rows of a piece's rows and their lists (``sketch`` or ``cues``)."""
+        for piece, table in zip(self.parts, self.stored.tables([name]), strict=True):
+            yield np.asarray(self._place.array[piece.first : piece.last], np.int64), Ragged.of(table[name])
+
+    def ids(self) -> Ids:
+        """Return the ids of the exchanges in the order of the frame."""
+        return Ids(self.parts, self._order)
+
+    def _columns(self, name: str) -> Iterator[pa.ChunkedArray]:
+        return mapped(self.parts, lambda piece: piece_column(piece, name))
+
+    def _filled(self, out: npt.NDArray[T], columns: Iterable[npt.NDArray[T]]) -> npt.NDArray[T]:  # type: ignore[type-var]
+        """Put the values of every piece where its rows belong."""
+        place = self._place.array
+        for piece, values in zip(self.parts, columns, strict=True):
+            out[place[piece.first : piece.last]] = values
+        return out
+
+
+class Ids:
+    """Ids of exchanges by row of the frame: read when asked for, all of them kept when they are few.
+
+    >>> len(Ids([], Resting(np.zeros(0, np.int64), None)))
+    0
+    """
+
+    def __init__(self, parts: list[Piece], order: Resting[Any]) -> None:
+        """Offer the ids of ``parts``; ``order`` gives the row in file order of each row of the frame."""
+        self._parts, self._order = parts, order
+        self._last = np.array([piece.last for piece in parts], np.int64)
+        few = not parts or parts[-1].last <= IN_MEMORY_ROWS
+        self._read = lru_cache(maxsize=None if few else 4)(self._column)
+
+    def _column(self, number: int) -> pa.Array:
+        return one_array(piece_column(self._parts[number], "exchange_id"))
+
+    def __len__(self) -> int:
+        return len(self._order.array)
+
+    def __getitem__(self, row: int) -> pa.Scalar:
+        return self.take(np.array([row]))[0]
+
+    def take(self, rows: pa.Array | Ints) -> pa.Array:
+        """Return the ids of some rows of the frame, in that order.
+
+        >>> Ids([], Resting(np.zeros(0, np.int64), None)).take(np.zeros(0, np.int64)).type
+        DataType(string)
+        """
+        return taken(self._order.array[np.asarray(rows, np.int64)], self._last, self._read)
+
+    def to_pylist(self) -> list[str]:
+        """Return all ids as strings.
+
+        >>> Ids([], Resting(np.zeros(0, np.int64), None)).to_pylist()
+        []
+        """
+        found: list[str] = self.take(np.arange(len(self))).to_pylist()
+        return found
+
+
+def taken(rows: npt.NDArray[np.integer], last: Ints, read: Callable[[int], pa.Array]) -> pa.Array:
+    """Return the values of some rows in file order; ``last`` are the pieces' ends, ``read(i)`` the values of piece i.
+
+    >>> taken(np.array([2, 0]), np.array([2, 3]), [pa.array(["a", "b"]), pa.array(["c"])].__getitem__).to_pylist()
+    ['c', 'a']
+    """
+    number = np.searchsorted(last, rows, "right")
+    by_piece = np.argsort(number, kind="stable")
+    first = np.concatenate(([0], last))
+    parts = [pa.array([], pa.string())]
+    for i in np.unique(number):
+        mine = rows[by_piece[np.searchsorted(number[by_piece], i) : np.searchsorted(number[by_piece], i, "right")]]
+        parts.append(read(int(i)).take(pa.array(mine - first[i])))
+    back = np.empty(len(rows), np.int64)
+    back[by_piece] = np.arange(len(rows))
+    return pa.concat_arrays(parts).take(pa.array(back))
+
+
+def arranged(parts: list[Piece], stored: Stored, others: pa.Array) -> tuple[Rows, Codes, pa.Array, Ints]:
+    """Return the rows in order, each one's account, the ids of all accounts (``others`` too), and their starts.
+
+    Raises :class:`~stillwatch.errors.DatasetError` when an exchange id occurs twice.
+    """
+    last = np.array([piece.last for piece in parts], np.int64)
+    rows = int(last[-1]) if len(last) else 0
+    demand_distinct(lambda: mapped(parts, lambda piece: one_array(piece_column(piece, "exchange_id"))), rows)
+    made = list(mapped(parts, lambda piece: encoded(piece_column(piece, "account_id"), blank=True)))
+    accounts = spellings([others, *(there for _, there in made)])
+    owner = np.empty(rows, np.int32)
+    for piece, (own, there) in zip(parts, made, strict=True):
+        owner[piece.first : piece.last] = recoded(own, there, accounts)
+    del made
+    ts = np.concatenate([np.zeros(0, np.int64), *map(_moment, mapped(parts, lambda p: piece_column(p, "ts")))])
+    ids = lambda some: taken(some, last, lambda number: one_array(piece_column(parts[number], "exchange_id")))  # noqa: E731
+    order, start = ordered(owner, ts, len(accounts), ids)
+    return Rows(parts, stored, order), owner[order], accounts, start
+
+
+def mapped(parts: list[Piece], work: Callable[[Piece], T]) -> Iterator[T]:
+    """Yield the work of every piece in order, done by all processors, few pieces ahead.
+
+    >>> list(mapped([Piece(Path("a"), (), 0, 3)], lambda piece: piece.rows))
+    [3]
+    """
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        for first in range(0, len(parts), threads):
+            yield from pool.map(work, parts[first : first + threads])
+
+
+def encoded(column: pa.ChunkedArray, *, blank: bool = False) -> tuple[Codes, pa.Array]:
+    """Return each value's place among a column's distinct ones (-1 null), and those; "" is null unless ``blank``.
+
+    >>> codes, values = encoded(pa.chunked_array([["b", "", "b"]]))
+    >>> codes.tolist(), values.to_pylist()
+    ([0, -1, 0], ['b'])
+    """
+    text = one_array(column)
+    if not pa.types.is_string(text.type):
+        text = text.cast(pa.string())
+    if not blank:
+        text = pc.if_else(pc.equal(text, ""), None, text)
+    coded = text.dictionary_encode()
+    return np.asarray(pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False), np.int32), coded.dictionary
+
+
+def spellings(found: list[pa.Array]) -> pa.Array:
+    """Return the distinct values of some arrays in order, nulls left out.
+
+    >>> spellings([pa.array(["b", None]), pa.array(["a", "b"])]).to_pylist()
+    ['a', 'b']
+    """
+    values = pc.drop_null(pc.unique(pa.chunked_array(found, pa.string())))
+    return values.take(pc.array_sort_indices(values))
+
+
+def recoded(own: Codes, there: pa.Array, values: pa.Array) -> Codes:
+    """Return codes among ``there`` as codes among ``values``; -1 stays.
+
+    >>> recoded(np.array([0, -1], np.int32), pa.array(["b"]), pa.array(["a", "b"])).tolist()
+    [1, -1]
+    """
+    to = np.append(pc.index_in(there, value_set=values).to_numpy(zero_copy_only=False), -1).astype(np.int32)
+    return np.asarray(to[own], np.int32)
+
+
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array.
+
+    >>> one_array(pa.chunked_array([[1], [2]])).to_pylist()
+    [1, 2]
+    """
+    whole = column.combine_chunks()
+    return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+
+
+def _chunks(piece: Piece, name: str) -> list[pa.Array]:
+    return list(piece_column(piece, name).chunks)
+
+
+def _number(column: pa.ChunkedArray) -> Numbers:
+    return np.asarray(one_array(column.cast(pa.float64())).to_numpy(zero_copy_only=False), np.float64)
+
+
+def _flag(column: pa.ChunkedArray) -> Flags:
+    return np.asarray(pc.fill_null(column.cast(pa.int8()), -1).to_numpy(), np.int8)
+
+
+def _moment(column: pa.ChunkedArray) -> Ints:
+    return np.asarray(column.cast(pa.int64()).to_numpy(), np.int64)

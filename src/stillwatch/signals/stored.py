@@ -1,0 +1,199 @@
+"""Stored signals: fingerprints of a dataset piece by piece, made once and kept, so that a second scan reads no text.
+
+A piece's file is named by what it depends on: the file it was made from, its rows, and the version of the kernels and
+cue rules. A changed file or kernel has another name, and a scan of a grown dataset makes new pieces alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from hashlib import blake2b
+from importlib.resources import files
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stillwatch.signals.fingerprint import marks
+from stillwatch.signals.hashing import FORMAT
+from stillwatch.tables import EXCHANGES
+from stillwatch.tables.pieces import Piece, piece_batches
+from stillwatch.tables.schema import FINGERPRINT_COLUMNS
+from stillwatch.types import Progress, silent
+
+IN_MEMORY_ROWS = 1_000_000
+_TEXTS = ("system_text", "prompt_text", "tools_json")
+_LAYOUT = 1
+_SCHEMA = pa.schema(
+    [EXCHANGES.field(name) for name in FINGERPRINT_COLUMNS if name != "novelty"] + [pa.field("novelty", pa.bool_())]
+)
+
+
+class Stored:
+    """The fingerprint columns of a dataset, piece by piece in file order: in memory or in files.
+
+    >>> table = pa.table({"capability": pa.array([3, 9], pa.uint8())})
+    >>> [t["capability"].to_pylist() for t in Stored([table]).tables(["capability"])]
+    [[3, 9]]
+    """
+
+    def __init__(self, sources: list[pa.Table | Path], work: tempfile.TemporaryDirectory[str] | None = None) -> None:
+        """Hold a table or a file a piece; ``work`` is the folder of files that go away with this object."""
+        self._sources, self._work = sources, work
+
+    @property
+    def folder(self) -> Path | None:
+        """Return where the files are, None when all is in memory.
+
+        >>> Stored([]).folder is None
+        True
+        """
+        there = [source for source in self._sources if isinstance(source, Path)]
+        return there[0].parent if there else None
+
+    def tables(self, columns: list[str]) -> Iterator[pa.Table]:
+        """Yield the wanted columns of one piece after the other.
+
+        >>> list(Stored([]).tables(["sketch"]))
+        []
+        """
+        for source in self._sources:
+            yield source.select(columns) if isinstance(source, pa.Table) else _read(source, columns)
+
+    def coverage(self) -> dict[str, float]:
+        """Return the share of exchanges that have each fingerprint column, 1 without exchanges.
+
+        >>> sorted(Stored([]).coverage())
+        ['capability', 'cues', 'novelty', 'sketch', 'template_id']
+        """
+        absent, total = dict.fromkeys(FINGERPRINT_COLUMNS, 0), 0
+        for name in FINGERPRINT_COLUMNS:
+            for table in self.tables([name]):
+                column = table[name]
+                absent[name] += column.length() - pc.sum(column).as_py() if name == "novelty" else column.null_count
+                total += len(table)
+        return {name: 1 - count / max(1, total // len(absent)) for name, count in absent.items()}
+
+
+def store(
+    parts: list[Piece], folder: Path | None, *, threads: int | None = None, progress: Progress = silent
+) -> Stored:
+    """Fingerprint every piece that ``folder`` does not hold yet, and drop what it holds of files that are gone.
+
+    Without a folder the fingerprints stay in memory, or go to a temporary folder when there are many. ``threads``
+    (all processors when None) share the pieces and change no result.
+
+    >>> store([], None).folder is None
+    True
+    """
+    total = sum(piece.rows for piece in parts)
+    work = tempfile.TemporaryDirectory(prefix="stillwatch-") if folder is None and total > IN_MEMORY_ROWS else None
+    into = Path(work.name) if work else folder
+    if into is None:
+        return Stored(list(_each(parts, None, threads, progress)), None)
+    into.mkdir(parents=True, exist_ok=True)
+    made = list(_each(parts, into, threads, progress))
+    for stale in set(into.glob("*.arrow")) - set(made):
+        stale.unlink()
+    return Stored(made, work)
+
+
+def _each(
+    parts: list[Piece], folder: Path | None, threads: int | None, progress: Progress
+) -> Iterator[pa.Table | Path]:
+    total = sum(piece.rows for piece in parts)
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        waiting: list[Future[pa.Table | Path]] = [pool.submit(_one, piece, folder) for piece in parts]
+        try:
+            for piece, future in zip(parts, waiting, strict=True):
+                yield future.result()
+                progress("read and fingerprint", piece.last, total, "exchanges")
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _one(piece: Piece, folder: Path | None) -> pa.Table | Path:
+    if folder is None:
+        return _made(piece)
+    path = folder / f"{_key(piece)}.arrow"
+    if not _whole(path, piece.rows):
+        fresh = path.with_suffix(f".new-{os.getpid()}")
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with pa.OSFile(str(fresh), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA, options=options) as writer:
+            for batch in _batches(piece):
+                writer.write_batch(batch)
+        fresh.replace(path)
+    return path
+
+
+def _made(piece: Piece) -> pa.Table:
+    return pa.Table.from_batches(_batches(piece), _SCHEMA)
+
+
+def _batches(piece: Piece) -> Iterator[pa.RecordBatch]:
+    """Yield fingerprints made from text where there is text, and as the dataset stores them elsewhere."""
+    for batch in piece_batches(piece, [*_TEXTS, "modalities", *FINGERPRINT_COLUMNS]):
+        table = pa.Table.from_batches([batch])
+        table = _with(table, "novelty", pc.is_valid(table["novelty"]))
+        if any(table[name].null_count < len(table) for name in _TEXTS):
+            table = _refingerprint(table)
+        yield from table.select(_SCHEMA.names).cast(_SCHEMA).to_batches()
+
+
+def _refingerprint(table: pa.Table) -> pa.Table:
+    """Fingerprint the rows with text; keep the stored fingerprint of rows without any."""
+    has_text = pc.or_(
+        pc.is_valid(table["prompt_text"]), pc.or_(pc.is_valid(table["system_text"]), pc.is_valid(table["tools_json"]))
+    )
+    made = marks(table.drop_columns(list(FINGERPRINT_COLUMNS)))
+    for name in FINGERPRINT_COLUMNS:
+        fresh = made[name].cast(_SCHEMA.field(name).type)
+        if table[name].null_count < len(table):
+            fresh = pc.if_else(has_text, fresh, table[name])
+        table = _with(table, name, fresh)
+    return table
+
+
+def _with(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), name, column)
+
+
+def _key(piece: Piece) -> str:
+    """Name a piece by its file's footer, size and time of change, its row groups, and the kernels' version."""
+    about = piece.file.stat()
+    with piece.file.open("rb") as file:
+        file.seek(max(0, about.st_size - 8))
+        length = int.from_bytes(file.read(4), "little")
+        file.seek(max(0, about.st_size - 8 - length))
+        footer = blake2b(file.read(length), digest_size=16).hexdigest()
+    identity = [footer, about.st_size, about.st_mtime_ns, piece.groups, _kernels()]
+    return blake2b(json.dumps(identity).encode(), digest_size=16).hexdigest()
+
+
+@cache
+def _kernels() -> list[object]:
+    rules = sorted((file.name, file.read_bytes()) for file in (files("stillwatch.signals") / "rules").iterdir())
+    return [_LAYOUT, FORMAT, blake2b(repr(rules).encode(), digest_size=16).hexdigest()]
+
+
+def _whole(path: Path, rows: int) -> bool:
+    """Say whether a file holds all the rows of its piece; a broken one is made anew."""
+    if not path.exists():
+        return False
+    try:
+        return len(_read(path, ["capability"])) == rows
+    except (pa.ArrowInvalid, OSError):
+        return False
+
+
+def _read(path: Path, columns: list[str]) -> pa.Table:
+    places = sorted(_SCHEMA.get_field_index(name) for name in columns)
+    options = pa.ipc.IpcReadOptions(included_fields=places, use_threads=False)
+    with pa.memory_map(str(path)) as source, pa.ipc.open_file(source, options=options) as reader:
+        return reader.read_all().select(columns)
