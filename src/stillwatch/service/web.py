@@ -97,9 +97,8 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (or the lifespan, which is the rest's)."""
-        app = self._hot.get(scope["path"], self._rest) if scope["type"] == "http" else self._rest
         if scope["type"] != "http":
-            await app(scope, receive, send)
+            await self._rest(scope, receive, send)
             return
         begun = False
 
@@ -109,7 +108,7 @@ class Front:
             await send(message)
 
         try:
-            await app(scope, receive, sending)
+            await self._hot.get(scope["path"], self._rest)(scope, receive, sending)
         except Problem as error:
             await send_answer(send, error.answer)
         except Exception:
