@@ -129,7 +129,8 @@ def stolen(crowd: People, victims: People, share: float) -> People:
     5
     """
     taken = min(round(crowd.size * share), victims.size)
-    mine, theirs = np.arange(taken), np.argsort(mix(crowd.seed, victims.key, "taken"))[:taken]
+    late = victims.active_from > crowd.active_from.min()  # who has an account already is robbed first
+    mine, theirs = np.arange(taken), np.lexsort((mix(crowd.seed, victims.key, "taken"), late))[:taken]
     owner, account = crowd.owner.copy(), crowd.columns["account_id"].copy()
     owner[mine], account[mine] = victims.key[theirs], victims.columns["account_id"][theirs]
     start, end = crowd.active_from.copy(), crowd.active_to.copy()

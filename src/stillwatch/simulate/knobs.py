@@ -46,7 +46,7 @@ class Campaign:
     begin: float = 0.0
     until: float = 0.0
     ramp_days: float = 0.0
-    enforcement: Mix = field(default_factory=dict)
+    enforcement: dict[str, float] = field(default_factory=dict)
     standby: float = 0.0
     station: str = ""
     stolen: float = 0.0
