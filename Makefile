@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 JOBS ?= 2
 
-.PHONY: help demo test lint types contracts protos clean
+.PHONY: help demo test lint types contracts peers protos clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -18,7 +19,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed ## simulate a world, find its campaigns, write demo/report.html
 	$(BIN)/stillwatch demo --out demo
 
-test: $(VENV)/.installed lint types contracts ## the whole test suite with lint, strict types and import contracts
+test: $(VENV)/.installed lint types contracts peers ## the whole test suite with lint, strict types and import contracts
 	$(BIN)/python -m pytest -n $(JOBS)
 
 lint: $(VENV)/.installed ## style
@@ -31,6 +32,15 @@ types: $(VENV)/.installed ## strict types
 contracts: $(VENV)/.installed ## who may import whom
 	$(BIN)/lint-imports
 
+$(PEERS)/.installed: pyproject.toml constraints-peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --upgrade pip
+	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['peers'], sep='\n')" > $(PEERS)/requirements.txt
+	$(PEERS)/bin/python -m pip install --quiet --constraint constraints-peers.txt --requirement $(PEERS)/requirements.txt
+	touch $@
+
+peers: $(PEERS)/.installed ## other people's detectors, in an environment of their own (docs/peers.md)
+
 protos: ## make the Envoy messages anew from their .proto file (protoc of grpcio-tools, in an environment of its own)
 	$(PYTHON) -m venv .venv-protos
 	.venv-protos/bin/python -m pip install --quiet grpcio-tools==1.85.1
@@ -38,4 +48,4 @@ protos: ## make the Envoy messages anew from their .proto file (protoc of grpcio
 	rm -rf .venv-protos
 
 clean: ## remove what the two commands made
-	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(PEERS) demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 from stillwatch.errors import ConfigError
 from stillwatch.evaluate.findings import Detector
+from stillwatch.evaluate.ours import Stillwatch
+from stillwatch.evaluate.peers.catalogue import PEERS
 
-# name -> "module:class", imported when it is asked for, so that a peer's packages are needed only by who measures it
-DETECTORS: dict[str, str] = {
-    "stillwatch": "stillwatch.evaluate.ours:Stillwatch",
-}
+DETECTORS: dict[str, Detector] = {"stillwatch": Stillwatch(), **PEERS}
+"""Name -> detector at its defaults. What a peer needs besides is imported or run when it judges, not before."""
 
 
 def detector(name: str) -> Detector:
@@ -24,6 +22,4 @@ def detector(name: str) -> Detector:
     """
     if name not in DETECTORS:
         raise ConfigError(f"no detector {name!r}; known: {', '.join(sorted(DETECTORS))}")
-    module, _, made_by = DETECTORS[name].partition(":")
-    made: Detector = getattr(import_module(module), made_by)()
-    return made
+    return DETECTORS[name]

@@ -70,7 +70,9 @@ class Findings:
 class Detector(Protocol):
     """What the scorecard can measure."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Return what the detector is called in tables."""
 
     def fit(self, calibration: Dataset) -> Self:
         """Return the detector tuned on a labelled world that is never the measured one; itself when it has no knobs."""
