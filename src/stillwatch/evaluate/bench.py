@@ -200,7 +200,9 @@ def made_by(now: datetime, code: str) -> dict[str, Any]:
     """
     return {
         "date": now.date().isoformat(),
-        "command": " ".join(["stillwatch", *sys.argv[1:]]),
+        "command": " ".join(
+            ["stillwatch", *(Path(word).name if word.startswith("/") else word for word in sys.argv[1:])]
+        ),
         "version": stillwatch.__version__,
         "revision": _revision(),
         "code": code,

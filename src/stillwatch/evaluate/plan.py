@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ KNOBS: dict[str, tuple[str, ...]] = {
     "cover": ("cover",),
 }
 ALL = "all"
+_WORLD = re.compile(r"([^:]+)(?::(\d+)(?:-(\d+))?)?")
 NULL_SEED = 1001
 
 
@@ -91,11 +93,11 @@ def scenes(text: str, scale: float = 1.0, settings: Iterable[str] = ()) -> list[
     """
     found = []
     for one in filter(None, text.split(",")):
-        world, _, seeds = one.strip().partition(":")
-        first, _, last = (seeds or "0").partition("-")
-        if not first.isdigit() or not (last or first).isdigit() or int(last or first) < int(first):
+        read = _WORLD.fullmatch(one.strip())
+        first, last = (int(read[2] or 0), int(read[3] or read[2] or 0)) if read else (1, 0)
+        if read is None or last < first:
             raise ConfigError(f"{one}: write NAME:SEED or NAME:FIRST-LAST, such as small:901-905")
-        found += [Scene(world, seed, scale, tuple(settings)) for seed in range(int(first), int(last or first) + 1)]
+        found += [Scene(read[1], seed, scale, tuple(settings)) for seed in range(first, last + 1)]
     return found
 
 

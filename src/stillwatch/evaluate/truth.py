@@ -64,7 +64,7 @@ def read_truth(dataset: Dataset) -> Truth:
     campaigns = sorted({*_names(people["campaign_id"]), *_names(taken["campaign_id"])})
     account_ids = people["account_id"].combine_chunks()
     exchange_ids = rows["exchange_id"].combine_chunks()
-    asked = _codes(taken["campaign_id"], campaigns)[_find(exchange_ids, taken["exchange_id"])]
+    asked = np.append(_codes(taken["campaign_id"], campaigns), -1)[_find(exchange_ids, taken["exchange_id"])]
     asker = _find(rows["account_id"], account_ids)
     owner = _codes(people["campaign_id"], campaigns)
     return Truth(
