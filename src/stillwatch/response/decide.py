@@ -49,20 +49,23 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
         return cls(**{name: getattr(standing, name) for name in cls.__struct_fields__})
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a gateway asks about. Without ``account`` the key stands for it, as in the logs.
 
     ``template`` is the prompt's template id where the gateway knows it (uint64, decimal text for clients whose
     numbers are doubles); else ``prompt`` or ``messages`` (as the client sent them) are read, and only when the account
     has a measure for part of its traffic. ``tokens`` is the estimate that limits are charged with, ``max_tokens`` what
     the client asked for at most.
+
+    >>> bytes(msgspec.json.decode(b'{"account": "a", "messages": [{"role": "user"}]}', type=Request).messages)
+    b'[{"role": "user"}]'
     """
 
     account: str | None = None
     key: str | None = None
     model: str = ""
     prompt: str | None = None
-    messages: msgspec.Raw | None = None
+    messages: msgspec.Raw = msgspec.Raw()  # empty: not told (msgspec reads no union with Raw)
     template: int | str | None = None
     tokens: float | None = None
     max_tokens: int | None = None
@@ -85,7 +88,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.tokens is not None:
             return max(0.0, self.tokens)
-        said = len(self.prompt or "") or len(bytes(self.messages or b""))
+        said = len(self.prompt or "") or len(bytes(self.messages))
         return said / 4 + (self.max_tokens or 0) if said or self.max_tokens else USUAL_TOKENS
 
 

@@ -26,7 +26,7 @@ def template_of(request: Request) -> int | None:
 
 
 def _said(request: Request) -> str | None:
-    if request.messages is None:
+    if not request.messages:
         return None
     try:
         return conversation(json.loads(bytes(request.messages))).prompt
