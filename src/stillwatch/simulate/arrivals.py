@@ -57,9 +57,14 @@ def rates(crowd: People, *, share: float = 1.0) -> Floats:
     (True, 50)
     """
     spec = crowd.population
-    key = crowd.key
+    key = _runner(crowd)
     normal = np.sqrt(-2 * np.log(1 - unit(mix(key, "rate1")))) * np.cos(2 * np.pi * unit(mix(key, "rate2")))
     return np.asarray(np.minimum(share * spec.rate * np.exp(spec.sigma * normal), spec.top))
+
+
+def _runner(crowd: People) -> Keys:
+    """Return whose rhythm each account has: its own, or that of a product which moves from account to account."""
+    return crowd.group if crowd.population.signup == "handover" else crowd.key
 
 
 def draw_day(stream: Stream, day_us: int, launches: list[int], seed: int) -> Draw:
@@ -207,7 +212,7 @@ def _probe(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generat
 
 def _client(stream: Stream, day_us: int, expected: Floats, rng: np.random.Generator) -> Draw:
     """Draw requests of production clients: their users' hours, volatile rates and batches, all fitted."""
-    people, key = stream.people, stream.people.key[stream.accounts]
+    people, key = stream.people, _runner(stream.people)[stream.accounts]
     offset = np.round(places().offset_h[people.country[stream.accounts]]).astype(np.int64)
     flat = unit(mix(key, "flat"))[:, None] ** 4
     local = (np.arange(24)[None, :] + offset[:, None]) % 24

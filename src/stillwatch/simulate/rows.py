@@ -72,8 +72,8 @@ def _where_from(stream: Stream, draw: Draw, row: Keys) -> dict[str, pa.Array]:
     """Return the endpoint columns: a session stays where it began, and who travels is three days in a place."""
     people, rows = stream.people, stream.accounts[draw.account]
     begun = np.where(draw.session == 0, mix(row, "spot"), draw.session)
-    if people.population.travel:
-        begun = mix(people.key[rows], draw.ts // (3 * DAY_US))
+    travels = unit(mix(people.key[rows], "travels")) < people.population.travel
+    begun = np.where(travels, mix(people.key[rows], draw.ts // (3 * DAY_US)), begun)
     spot = unit(mix(begun, "spot"))
     which = (people.endpoints.count[rows] * spot**1.6).astype(np.int64)
     index = pa.array(rows * people.endpoints.each + which)
