@@ -23,12 +23,12 @@ def chat(
     return httpx.post(f"{url}/v1/chat/completions", json=body, headers=sent, timeout=30)
 
 
-def read_in_step(url: str, account: str, model: Model) -> list[str]:
+def read_in_step(url: str, account: str, model: Model, *, headers: Mapping[str, str] | None = None) -> list[str]:
     """Read a stream whose next word is sent only after the one before arrived; whoever buffers makes it stop."""
     model.stepwise = True
     body = {"model": "large", "messages": [{"role": "user", "content": "Hi"}], "stream": True, "max_tokens": 20}
     words = []
-    sent = {"x-account-id": account}
+    sent = {"x-account-id": account, **(headers or {})}
     with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, headers=sent, timeout=30) as reply:
         assert reply.headers["content-type"].startswith("text/event-stream")
         for line in reply.iter_lines():

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ class Model:
         if isinstance(body, dict) and body.get("stream"):
             await self._stream(send, dialect)
         else:
-            await _whole(send, dialect)
+            await _whole(send, dialect, f"c-{time.monotonic_ns()}")
 
     async def _stream(self, send: Any, dialect: str) -> None:
         await _start(send, b"text/event-stream")
@@ -89,15 +90,15 @@ def _event(dialect: str, word: str) -> bytes:
     return f"event: content_block_delta\ndata: {json.dumps(delta)}\n\n".encode()
 
 
-async def _whole(send: Any, dialect: str) -> None:
+async def _whole(send: Any, dialect: str, name: str) -> None:
     text = " ".join(WORDS)
     if dialect == "openai":
         message = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
-        answer: dict[str, Any] = {"id": "c-1", "object": "chat.completion", "created": 1, "model": "large"}
+        answer: dict[str, Any] = {"id": name, "object": "chat.completion", "created": 1, "model": "large"}
         answer |= {"choices": [message], "usage": usage}
     else:
-        answer = {"id": "m-1", "type": "message", "role": "assistant", "model": "large", "stop_reason": "end_turn"}
+        answer = {"id": name, "type": "message", "role": "assistant", "model": "large", "stop_reason": "end_turn"}
         answer |= {"content": [{"type": "text", "text": text}], "usage": {"input_tokens": 3, "output_tokens": 4}}
     await _start(send, b"application/json")
     await send({"type": "http.response.body", "body": json.dumps(answer).encode()})

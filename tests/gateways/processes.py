@@ -44,8 +44,16 @@ class Process:
 
     def start(self) -> None:
         """Start it and wait until every port accepts a connection."""
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it, without waiting."""
         with self.log.open("ab") as output:
             self._child = subprocess.Popen(self.command, stdout=output, stderr=output, env=dict(self.environment))
+
+    def wait(self) -> None:
+        """Wait until every port accepts a connection."""
         for port in self.ports:
             self._await(port)
 

@@ -102,7 +102,7 @@ def test_notes_reach_the_model_server_and_not_the_customer(nginx: Nginx, model: 
 
 
 def test_without_the_body_a_mixed_account_goes_on(nginx: Nginx, model: Model) -> None:
-    """nginx shows no body, so a measure for some templates cannot be applied; doubt favours the customer."""
+    """Shown no body, nginx cannot apply a measure for some templates; doubt favours the customer."""
     assert chat(nginx.url, "mixed", HARVEST).status_code == 200
 
 

@@ -33,10 +33,10 @@ class _Body(msgspec.Struct):
     """The fields of a request body that a decision can depend on; others are skipped unread."""
 
     model: str = ""
-    messages: msgspec.Raw | None = None
-    input: msgspec.Raw | None = None
-    prompt: msgspec.Raw | None = None
-    contents: msgspec.Raw | None = None
+    messages: msgspec.Raw = msgspec.Raw()
+    input: msgspec.Raw = msgspec.Raw()
+    prompt: msgspec.Raw = msgspec.Raw()
+    contents: msgspec.Raw = msgspec.Raw()
     max_completion_tokens: int | None = None
     max_output_tokens: int | None = None
     max_tokens: int | None = None
@@ -60,10 +60,16 @@ def question(path: str, headers: Mapping[str, str], body: bytes, names: Names) -
         account=headers.get(names.account) or None,
         key=headers.get(names.key) or None,
         model=read.model,
-        messages=next((talk for name in _TALK if (talk := getattr(read, name)) is not None), None),
+        messages=_talk(read),
         max_tokens=next((most for name in LIMITS if (most := getattr(read, name)) is not None), None),
         dialect=dialect_of(path),
     )
+
+
+def _talk(read: _Body) -> msgspec.Raw:
+    """Return what the user says, by whichever name the dialect has for it; null says nothing."""
+    told = (getattr(read, name) for name in _TALK)
+    return next((talk for talk in told if bytes(talk) not in (b"", b"null")), msgspec.Raw())
 
 
 def dialect_of(path: str) -> str | None:

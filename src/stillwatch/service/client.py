@@ -152,21 +152,28 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         raise ConfigError(f"STILLWATCH_ON_FAILURE is 'open' or 'closed', not {failing!r}")
     return Settings(
         url=url,
-        key=_key(environment),
+        key=read_key(environment, "STILLWATCH_KEY"),
         deadline_s=_number(environment, "STILLWATCH_DEADLINE_MS", 100.0) / 1000,
         on_failure="closed" if failing == "closed" else "open",
         remember_s=_number(environment, "STILLWATCH_REMEMBER_S", 2.0),
     )
 
 
-def _key(environment: Mapping[str, str]) -> str | None:
-    file = environment.get("STILLWATCH_KEY_FILE")
+def read_key(environment: Mapping[str, str], name: str) -> str | None:
+    """Return a key from the file that the variable ``<name>_FILE`` names, else from the variable; None without either.
+
+    Raises :class:`ConfigError` for a file that cannot be read.
+
+    >>> read_key({"STILLWATCH_KEY": "swk_1_2"}, "STILLWATCH_KEY")
+    'swk_1_2'
+    """
+    file = environment.get(f"{name}_FILE")
     if not file:
-        return environment.get("STILLWATCH_KEY") or None
+        return environment.get(name) or None
     try:
         return Path(file).read_text(encoding="utf-8").strip() or None
     except OSError as error:
-        raise ConfigError(f"STILLWATCH_KEY_FILE cannot be read: {error.strerror}", path=file) from error
+        raise ConfigError(f"{name}_FILE cannot be read: {error.strerror}", path=file) from error
 
 
 def _number(environment: Mapping[str, str], name: str, usual: float) -> float:

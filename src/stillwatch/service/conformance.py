@@ -193,10 +193,13 @@ def _body(reply: httpx.Response, target: Target) -> str:
     dialect = dialect_of(target.path)
     if kinds[0].startswith(PROBLEM) and isinstance(body, dict) and body.get("status") == reply.status_code:
         return "problem details"
-    told = isinstance(error, dict) and isinstance(error.get("message"), str)
-    if told and (dialect == "openai" or (dialect == "anthropic" and body.get("type") == "error")):
+    if isinstance(error, dict) and isinstance(error.get("message"), str) and _spoken(dialect, body):
         return f"{dialect} error, type {error.get('type')}"
     raise _Failed(f"{kinds[0]}: {reply.text[:80]!r}")
+
+
+def _spoken(dialect: str | None, body: Mapping[str, Any]) -> bool:
+    return dialect == "openai" or (dialect == "anthropic" and body.get("type") == "error")
 
 
 def _wait(reply: httpx.Response) -> str:
