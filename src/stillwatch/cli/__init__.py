@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import sys
 
-from stillwatch.cli import bench, demo, explain, gateway, ingest, key, scan, serve, simulate
+from stillwatch.cli import appeal, apply, audit, bench, demo, explain, gateway, ingest, key, plan, scan, serve, simulate
 from stillwatch.cli.app import app
 from stillwatch.errors import StillwatchError
 
-__all__ = ["app", "bench", "demo", "explain", "gateway", "ingest", "key", "main", "scan", "serve", "simulate"]
+__all__ = [
+    "app",
+    "appeal",
+    "apply",
+    "audit",
+    "bench",
+    "demo",
+    "explain",
+    "gateway",
+    "ingest",
+    "key",
+    "main",
+    "plan",
+    "scan",
+    "serve",
+    "simulate",
+]
 
 
 def main() -> None:

@@ -1,0 +1,59 @@
+"""Options of every command that reads or changes what is in force."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from stillwatch.cases.wording import clean
+
+StateUrl = Annotated[
+    str,
+    typer.Option(
+        "--state", envvar="STILLWATCH_STATE", help="Database of the state: sqlite:///FILE or postgresql+pg8000://…"
+    ),
+]
+DEFAULT_STATE = "sqlite:///stillwatch-state.db"
+
+Who = Annotated[str, typer.Option("--as", help="Who acts; goes into the journal (default: your login name).")]
+Why = Annotated[str, typer.Option("--why", help="The reason; goes into the journal.")]
+PolicyFile = Annotated[Path, typer.Option("--policy", help="Policy file; examples/policy.toml is the shipped default.")]
+TrustedKey = Annotated[
+    Path | None, typer.Option(help="Ed25519 public key (PEM) that a policy with told = false must be signed by.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+
+_SHORT = 16  # cells up to this long are never broken
+
+
+def login() -> str:
+    """Return the name of the one who is logged in.
+
+    >>> bool(login())
+    True
+    """
+    return getpass.getuser()
+
+
+def show(rows: Sequence[dict[str, Any]], *, title: str = "", right: frozenset[str] = frozenset()) -> None:
+    """Print rows as a table, their keys as heads; nothing when there are none.
+
+    >>> show([])
+    """
+    if not rows:
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title or None, title_justify="left")
+    for name in rows[0]:
+        short = max(len(str(row[name])) for row in rows) <= _SHORT
+        table.add_column(name, justify="right" if name in right else "left", no_wrap=short, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(clean(str(cell), 300)) for cell in row.values()))
+    Console().print(table)
