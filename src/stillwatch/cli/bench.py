@@ -35,6 +35,9 @@ def bench(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for scorecard.json, .md and .html.")],
     preset: Annotated[str, typer.Option("--plan", help="quick, standard or full: what is measured by default.")] = "",
     worlds: Annotated[str | None, typer.Option(help="NAME:SEED or NAME:FIRST-LAST, several with commas.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="campaign.NAME.KEY=VALUE for --worlds; may be repeated.")
+    ] = None,
     detectors: Annotated[str | None, typer.Option(help="Names with commas, or all.")] = None,
     null_worlds: Annotated[int | None, typer.Option(min=0, help="Worlds without a campaign.")] = None,
     null_world: Annotated[str | None, typer.Option(help="Which world without a campaign.")] = None,
@@ -64,6 +67,7 @@ def bench(
     wish = _wish(
         preset,
         worlds=worlds,
+        settings=tuple(settings) if settings else None,
         detectors=detectors,
         nulls=null_worlds,
         null_world=null_world,

@@ -59,9 +59,10 @@ class Scored(msgspec.Struct, frozen=True):
 
     @property
     def world(self) -> str:
-        """The name of the cell's world, with its scale when that is not 1."""
+        """The name of the cell's world, with what was changed of it."""
         scene = self.entry["cell"]["scene"]
-        return str(scene["world"]) + (f" × {scene['scale']:g}" if scene["scale"] != 1 else "")
+        scale = [f"× {scene['scale']:g}"] if scene["scale"] != 1 else []
+        return " ".join([str(scene["world"]), *scale, *scene["settings"]])
 
     @property
     def detector(self) -> str:

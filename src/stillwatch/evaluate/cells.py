@@ -27,6 +27,7 @@ from stillwatch.evaluate.ours import Stillwatch
 from stillwatch.evaluate.partition import shared_pairs
 from stillwatch.evaluate.truth import Comparison, compare, read_truth
 from stillwatch.simulate import load_world, simulate
+from stillwatch.simulate.cost import cost
 from stillwatch.tables import Dataset
 
 RESEEDS = 3
@@ -106,8 +107,17 @@ def _fitted(cell: Cell, order: Order) -> Detector:
 
 
 def _once(cell: Cell, ready: Detector, dataset: Dataset, work: Path) -> dict[str, Any]:
-    found, cost = _found(ready, dataset, work)
-    return {**measure(found), "cost": cost}
+    found, spent = _found(ready, dataset, work)
+    return {**measure(found), "cost": spent, "bill": _bill(cell.scene)}
+
+
+def _bill(scene: Scene) -> dict[str, float]:
+    """Return what the campaigns of a world cost their operators together: accounts, dollars, exchanges, waiting."""
+    plan = load_world(scene.world, scale=scene.scale, settings=scene.settings)
+    rows = cost(plan, seed=scene.seed).to_pylist()
+    names = ("accounts", "money", "harvest_exchanges", "cover_exchanges")
+    waits = sum(row["delay_s"] * row["harvest_exchanges"] for row in rows)
+    return {**{name: sum(row[name] for row in rows) for name in names}, "waiting_s": waits}
 
 
 def _found(ready: Detector, dataset: Dataset, work: Path) -> tuple[Comparison, dict[str, float]]:
@@ -117,10 +127,10 @@ def _found(ready: Detector, dataset: Dataset, work: Path) -> tuple[Comparison, d
     own.mkdir()
     began, cpu = time.perf_counter(), _cpu()
     findings = ready.find(bare, own)
-    cost = {"seconds": time.perf_counter() - began, "cpu_seconds": _cpu() - cpu, "peak_mb": _peak_mb()}
+    spent = {"seconds": time.perf_counter() - began, "cpu_seconds": _cpu() - cpu, "peak_mb": _peak_mb()}
     shutil.rmtree(own)
     shutil.rmtree(bare.path)
-    return compare(read_truth(dataset), findings), {**cost, "exchanges": dataset.count_exchanges()}
+    return compare(read_truth(dataset), findings), {**spent, "exchanges": dataset.count_exchanges()}
 
 
 def _cpu() -> float:

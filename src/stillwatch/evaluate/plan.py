@@ -42,12 +42,14 @@ class Entry:
 class Wish:
     """What is asked for. Worlds are written ``NAME:SEED`` or ``NAME:FIRST-LAST``, several with commas.
 
+    ``settings`` are ``--set`` settings of ``worlds``, measured with each of ``detectors``.
     ``nulls`` is how many seeds of the worlds ``null_world`` are measured, ``sweep`` names knobs (or ``all``) swept on
     ``sweep_world``, ``ablate`` whether parts are left out one by one on ``sweep_world``, ``daily`` and ``reseed`` the
     worlds followed day by day and scanned with several seeds.
     """
 
     worlds: str = ""
+    settings: tuple[str, ...] = ()
     detectors: tuple[str, ...] = ("stillwatch",)
     null_world: str = "tiny-hard-null"
     nulls: int = 0
@@ -65,12 +67,13 @@ class Wish:
 PLANS: dict[str, Wish] = {
     "quick": Wish(worlds="tiny:901-902", nulls=2, null_world="tiny-null"),
     "standard": Wish(
-        worlds="tiny:901-905,tiny-playbooks:901-905,tiny-hard:901-903",
+        worlds="tiny:901-905,tiny-playbooks:901-903,tiny-playbooks-careful:901-903,tiny-playbooks-adaptive:901-903,"
+        "tiny-hard:901-903",
         nulls=20,
         sweep=(ALL,),
         sweep_world="tiny:931-932",
         ablate=True,
-        daily="tiny-playbooks:911",
+        daily="tiny-playbooks:911,tiny-playbooks-adaptive:911",
         reseed="tiny:921",
     ),
     "full": Wish(
@@ -111,7 +114,7 @@ def plan(wish: Wish) -> list[Entry]:
     """
     entries = [
         Entry("worlds", Cell(scene, detector=name))
-        for scene in scenes(wish.worlds, wish.scale)
+        for scene in scenes(wish.worlds, wish.scale, wish.settings)
         for name in wish.detectors
     ]
     nulls = f"{wish.null_world}:{NULL_SEED}-{NULL_SEED + wish.nulls - 1}" if wish.nulls else ""

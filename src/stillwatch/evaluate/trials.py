@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from stillwatch.evaluate.bench import Scorecard, Scored
 from stillwatch.evaluate.figures import Figure, figures
-from stillwatch.evaluate.plan import LEVELS
+from stillwatch.evaluate.plan import ALL, LEVELS
 from stillwatch.evaluate.plots import Curve
 from stillwatch.evaluate.tables import Section, grouped, ours, results, said, share
 
@@ -75,58 +76,118 @@ def reseeding(card: Scorecard) -> Section:
 
 
 def evasion(card: Scorecard) -> Section:
-    """Return how detection falls as campaigns take more care, one knob at a time and with all.
+    """Return how detection falls as campaigns take more care, one knob at a time and with all, and what that costs.
 
     >>> evasion(example_card()).rows
     []
     """
-    points: dict[str, dict[str, Mapping[str, Figure]]] = {}
+    points: dict[str, dict[str, Point]] = {}
     for (knob, level), cells in grouped(card.of("sweep"), "row", "level"):
-        points.setdefault(knob, {})[level] = figures(results(cells))
+        points.setdefault(knob, {})[level] = _point(results(cells))
     rows: list[Sequence[str]] = []
     for knob, by_level in points.items():
-        for level in (level for level in LEVELS if level in by_level):
-            made = by_level[level]
-            got = made.get("exchange recall")
-            rows.append(
-                (
-                    knob,
-                    level,
-                    *(said(made, name) for name in ("campaign recall", "account precision", "account recall")),
-                    share(1 - got.value if got else None),
-                )
-            )
-        rows.append((knob, "lost at", lost_at(by_level), "", "", ""))
-    curves = [
-        Curve(f"{title} as campaigns take more care", "skill", _lines(points, name), LEVELS)
-        for title, name in (("Campaigns found", "campaign recall"), ("Accounts found", "account recall"))
-    ]
+        rows += [(knob, level, *by_level[level].cells()) for level in LEVELS if level in by_level]
+        rows.append((knob, "lost at", lost_at(by_level), *[""] * 6))
     return Section(
         "Evasion",
         "One knob of all campaigns at a time moves from careless to careful, the others stay competent; `all` moves "
-        "all. Kept: the share of the campaigns' exchanges that no report holds. Lost: the first level at which fewer "
-        "than half of the campaigns are found.",
-        ("knob", "level", "campaigns found", "account precision", "account recall", "kept by the evader"),
+        "all. Kept: the share of the campaigns' exchanges that no report holds. Cost by the declared price list "
+        "(docs/simulate.md): dollars an account and a kept exchange, mean wait of a request, and requests spent on "
+        "cover. Lost: the first level at which fewer than half of the campaigns are found.",
+        (
+            "knob",
+            "level",
+            "campaigns found",
+            "account precision",
+            "account recall",
+            "kept",
+            "$ an account",
+            "$ a kept exchange",
+            "wait, cover",
+        ),
         rows,
-        curves if points else [],
+        _evasion_curves(points) if points else [],
     )
 
 
-def lost_at(by_level: Mapping[str, Mapping[str, Figure]]) -> str:
+@dataclass(frozen=True)
+class Point:
+    """A level of a knob: figures of detection, and what the campaigns of its worlds cost together."""
+
+    made: Mapping[str, Figure]
+    bill: Mapping[str, float]
+
+    @property
+    def found(self) -> float | None:
+        """The share of campaigns found."""
+        return self.made["campaign recall"].value if "campaign recall" in self.made else None
+
+    @property
+    def kept(self) -> float | None:
+        """The share of the campaigns' exchanges that no report holds."""
+        return 1 - self.made["exchange recall"].value if "exchange recall" in self.made else None
+
+    @property
+    def dollars(self) -> float:
+        """What an account costs."""
+        return self.bill["money"] / max(1.0, self.bill["accounts"])
+
+    def cells(self) -> Sequence[str]:
+        """Return the point as cells of the table."""
+        harvest = self.bill["harvest_exchanges"]
+        kept = (self.kept or 0.0) * harvest
+        return (
+            *(said(self.made, name) for name in ("campaign recall", "account precision", "account recall")),
+            share(self.kept),
+            f"{self.dollars:,.2f}",
+            f"{self.bill['money'] / kept:,.3f}" if kept else "—",
+            f"{self.bill['waiting_s'] / max(1.0, harvest) / 60:,.0f} min, "
+            + share(self.bill["cover_exchanges"] / max(1.0, harvest + self.bill["cover_exchanges"])),
+        )
+
+
+def _point(measured: Sequence[Mapping[str, Any]]) -> Point:
+    bills = [result["bill"] for result in measured]
+    return Point(figures(measured), {name: sum(bill[name] for bill in bills) for name in bills[0]})
+
+
+def _evasion_curves(points: Mapping[str, Mapping[str, Point]]) -> list[Curve]:
+    """Return campaigns found and exchanges kept by level of skill, and by dollars an account where all knobs move."""
+    by_level = {
+        title: {
+            knob: [(float(x), value) for x, level in enumerate(LEVELS) if (value := get(by.get(level))) is not None]
+            for knob, by in points.items()
+        }
+        for title, get in (("Campaigns found", _found), ("Exchanges kept by the evader", _kept))
+    }
+    curves = [Curve(f"{title}, by skill", "skill", lines, LEVELS) for title, lines in by_level.items()]
+    everything = [point for level in LEVELS if (point := points.get(ALL, {}).get(level)) is not None]
+    if everything:
+        lines = {
+            name: [(point.dollars, value) for point in everything if (value := get(point)) is not None]
+            for name, get in (("campaigns found", _found), ("exchanges kept", _kept))
+        }
+        curves.append(Curve("What care buys, all knobs together", "dollars an account", lines))
+    return curves
+
+
+def _found(point: Point | None) -> float | None:
+    return point.found if point else None
+
+
+def _kept(point: Point | None) -> float | None:
+    return point.kept if point else None
+
+
+def lost_at(by_level: Mapping[str, Point]) -> str:
     """Return the first level of skill at which detection is lost, or that it is not.
 
-    >>> lost_at({"careless": {"campaign recall": Figure(1.0)}, "careful": {"campaign recall": Figure(0.0)}})
-    'careful'
+    >>> found, lost = Point({"campaign recall": Figure(1.0)}, {}), Point({"campaign recall": Figure(0.0)}, {})
+    >>> lost_at({"careless": found, "careful": lost}), lost_at({"careless": found})
+    ('careful', 'no level tried')
     """
-    found = {level: made["campaign recall"].value for level, made in by_level.items() if "campaign recall" in made}
-    return next((level for level in LEVELS if found.get(level, 1.0) < LOST), "no level tried")
-
-
-def _lines(points: Mapping[str, Mapping[str, Mapping[str, Figure]]], name: str) -> dict[str, list[tuple[float, float]]]:
-    return {
-        knob: [(float(x), by[level][name].value) for x, level in enumerate(LEVELS) if name in by.get(level, {})]
-        for knob, by in points.items()
-    }
+    shares = {level: by_level[level].found for level in LEVELS if level in by_level}
+    return next((level for level, found in shares.items() if found is not None and found < LOST), "no level tried")
 
 
 def ablation(card: Scorecard) -> Section:
