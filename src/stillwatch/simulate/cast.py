@@ -31,7 +31,8 @@ def campaign_cast(
     (1, 1, True)
     """
     knobs = population.campaign or Campaign()
-    crowds = crews(population, count, span, seed)
+    habits = innocents.get(knobs.cover_population)
+    crowds = crews(population, count, span, seed, habits.population if habits else None)
     victims = innocents.get(knobs.victims)
     if knobs.stolen and victims is not None:
         crowds[0] = stolen(crowds[0], victims, knobs.stolen)
@@ -41,8 +42,7 @@ def campaign_cast(
             streams.append(_forwarded(population, name, crowds, (count, span, seed)))
         else:
             streams += [_staged(crowd, name, stage, span) for crowd in crowds]
-    cover = innocents.get(knobs.cover_population)
-    return crowds, streams + [_covered(crowd, cover) for crowd in crowds if cover is not None and _cover(crowd) > 0]
+    return crowds, streams + [_covered(crowd, habits) for crowd in crowds if habits is not None and _cover(crowd) > 0]
 
 
 def _cover(crowd: People) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -16,12 +17,13 @@ _MISTAKEN = 0.002  # of the innocent accounts open in a round are closed with it
 _SWEEP_US = 3 * HOUR_US  # how long a round of bans takes
 
 
-def crews(population: Population, count: int, span: Span, seed: int) -> list[People]:
+def crews(population: Population, count: int, span: Span, seed: int, habits: Population | None = None) -> list[People]:
     """Return a campaign's accounts, one crowd for each pool and each wave of replacements.
 
     A share ``standby`` waits as a second pool (other cards, networks and devices) until the first round of bans. After
     each round, ``{day: share of the accounts then open}``, the closed ones are replaced within ``replace_hours``; a
-    campaign that ``adapts`` shares less with each round (:func:`stillwatch.simulate.knobs.step_up`).
+    campaign that ``adapts`` shares less with each round (:func:`stillwatch.simulate.knobs.step_up`). ``habits``: the
+    innocents whose mail, checks and ways of payment a share ``blend`` of the accounts has.
 
     >>> from stillwatch.simulate.spec import Population
     >>> banned = Population("p", "", "", campaign=Campaign(banned=0, enforcement={"3": 0.5}))
@@ -32,16 +34,17 @@ def crews(population: Population, count: int, span: Span, seed: int) -> list[Peo
     knobs = population.campaign or Campaign()
     rounds = sorted((span.start + int(float(day) * DAY_US), share) for day, share in knobs.enforcement.items())
     waiting = round(count * knobs.standby) if rounds else 0
-    found = [within(people(population, count - waiting, span, seed), knobs, span)]
+    found = [within(people(blended(population, habits), count - waiting, span, seed), knobs, span)]
     for number, (moment, share) in enumerate(rounds, 1):
         found = [_banned(crew, moment, share, number) for crew in found]
         if number == 1 and waiting:
-            part = Part(cohort=100, pool=100)
-            pool = within(people(replace(population, part=part), waiting, span, seed), knobs, span)
+            second = replace(blended(population, habits), part=Part(cohort=100, pool=100))
+            pool = within(people(second, waiting, span, seed), knobs, span)
             later = pool.active_from + max(0, moment + HOUR_US - int(pool.active_from.min()))
             found.append(replace(pool, active_from=np.maximum(pool.active_from, np.minimum(later, span.end))))
             continue
-        crew = _replacements(population, found, moment, number, (span, seed))
+        fresh = blended(_stepped(population, number), habits)
+        crew = _replacements(fresh, found, moment, span, seed)
         found += [crew] if crew else []
     return found
 
@@ -87,21 +90,40 @@ def _banned(crew: People, moment: int, share: float, number: int) -> People:
     return replace(crew, closed=closed, active_to=np.where(hit, np.minimum(when, crew.active_to), crew.active_to))
 
 
-def _replacements(
-    population: Population, crews: list[People], moment: int, number: int, world: tuple[Span, int]
-) -> People | None:
+def _stepped(population: Population, number: int) -> Population:
+    """Return what the accounts are like that come after a round of bans."""
+    knobs = replace(step_up(population.campaign or Campaign(), number), banned=0.0)
+    return replace(population, campaign=knobs, part=Part(cohort=number, pool=number if knobs.adapts else 0))
+
+
+def _replacements(fresh: Population, crews: list[People], moment: int, span: Span, seed: int) -> People | None:
     """Return the accounts that come for those closed in a round, each some hours after one; None when none was."""
-    span, seed = world
     lost = np.sort(np.concatenate([c.closed[(c.closed >= moment) & (c.closed <= moment + _SWEEP_US)] for c in crews]))
     if not lost.size:
         return None
-    knobs = step_up(population.campaign or Campaign(), number)
-    part = Part(cohort=number, pool=number if knobs.adapts else 0)
-    fresh = people(replace(population, campaign=replace(knobs, banned=0.0), part=part), lost.size, span, seed)
-    wait = (0.15 + 0.85 * unit(mix(fresh.key, "wait"))) * knobs.replace_hours * HOUR_US
+    knobs = fresh.campaign or Campaign()
+    crowd = people(fresh, lost.size, span, seed)
+    wait = (0.15 + 0.85 * unit(mix(crowd.key, "wait"))) * knobs.replace_hours * HOUR_US
     created = lost + wait.astype(np.int64)
     start = created + 5 * 60_000_000
-    end = span.start + int(knobs.until * DAY_US) if knobs.until else span.end
-    return replace(
-        fresh, created=created, closed=np.full(lost.size, -1), active_from=start, active_to=np.full(lost.size, end)
-    )
+    end = np.maximum(start, span.start + int(knobs.until * DAY_US) if knobs.until else span.end)
+    return replace(crowd, created=created, closed=np.full(lost.size, -1), active_from=start, active_to=end)
+
+
+def blended(population: Population, habits: Population | None) -> Population:
+    """Return a campaign's population with its checks, mail and ways of payment mixed with those of innocents.
+
+    >>> campaign = Population("c", "", "", email={"disposable": 1.0}, campaign=Campaign(blend=0.75))
+    >>> blended(campaign, Population("p", "", "", email={"common": 2.0})).email
+    {'disposable': 0.25, 'common': 0.75}
+    """
+    share = population.campaign.blend if population.campaign else 0.0
+    if habits is None or not share:
+        return population
+    mixed: dict[str, Any] = {}
+    for name in ("verification", "email", "payment"):
+        mixed[name] = {}
+        for part, source in ((1 - share, getattr(population, name)), (share, getattr(habits, name))):
+            for what, weight in source.items():
+                mixed[name][what] = mixed[name].get(what, 0.0) + part * weight / sum(source.values())
+    return replace(population, **mixed)

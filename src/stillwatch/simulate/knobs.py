@@ -37,6 +37,7 @@ class Campaign:
     cells: int = 40
     cover: float = 0.1
     cover_population: str = "ordinary"
+    blend: float = 0.0
     behind: str = ""
     behind_share: float = 0.0
     banned: float = 0.1
