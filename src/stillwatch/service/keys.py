@@ -105,13 +105,11 @@ class Door:
     """
 
     def __init__(self, path: Path | None, *, per_second: float = 0.0, clock: Callable[[], float] = lambda: 0.0) -> None:
-        """Read the file; ``clock`` counts seconds and never goes back."""
+        """Read the file (:class:`ConfigError` when it is none); ``clock`` counts seconds and never goes back."""
         self._path, self._pace, self._clock = path, Pace(per_second), clock
-        self._keys: dict[str, KeyEntry] = {}
+        self._keys = {key.id: key for key in read_keys(path)} if path else {}
         self._mark: tuple[int, int] | None = None
         self._look_again = 0.0
-        if path is not None:
-            self._refresh(path)
 
     def admit(self, presented: str | None, scope: str) -> str:
         """Return the id of a key that may do this; ``admin`` may do everything.
