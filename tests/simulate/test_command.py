@@ -32,6 +32,20 @@ def test_json_summary_counts_what_was_written(tmp_path: Path) -> None:
     assert (tmp_path / "labels" / "accounts.parquet").exists()
 
 
+def test_costs_are_printed_without_writing_a_world(tmp_path: Path) -> None:
+    """--costs alone gives a row a campaign; care is dearer than haste."""
+    bills = []
+    for skill in ("careless", "careful"):
+        setting = f"campaigns.skill={skill}"
+        result = RUN.invoke(app, ["simulate", "tiny", "--scale", "0.3", "--set", setting, "--costs", "--json"])
+        assert result.exit_code == 0, result.output
+        bills.append({row["campaign_id"]: row["money_per_account"] for row in json.loads(result.stdout)})
+    assert set(bills[0]) == {"reasoning", "low_and_slow", "reseller_fleet"}
+    assert all(bills[0][name] < bills[1][name] for name in bills[0])
+    assert "reasoning" in RUN.invoke(app, ["simulate", "tiny", "--scale", "0.1", "--costs"]).stdout
+    assert not list(tmp_path.iterdir())
+
+
 def test_help_has_an_example() -> None:
     """A reader of --help can copy a line that works."""
     assert "stillwatch simulate tiny --seed 1" in RUN.invoke(app, ["simulate", "--help"]).stdout.replace("\n", " ")

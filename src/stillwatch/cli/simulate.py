@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from stillwatch.cli.app import app
 from stillwatch.cli.progress import progress_bar
 from stillwatch.errors import ConfigError
-from stillwatch.simulate import Summary, load_world, read_corpus, simulate, simulate_logs, worlds
+from stillwatch.simulate import Summary, World, cost, load_world, read_corpus, simulate, simulate_logs, worlds
 
 
 @app.command("simulate")
@@ -25,7 +26,8 @@ def simulate_command(
     seed: Annotated[int, typer.Option(min=0, help="Same world and seed: same bytes.")] = 0,
     scale: Annotated[float, typer.Option(help="Multiply the number of accounts.", min=0.001)] = 1.0,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="campaign.NAME.KEY=VALUE or world.KEY=VALUE; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", help="campaign.NAME.KEY, campaigns.KEY or world.KEY =VALUE; may be repeated."),
     ] = None,
     form: Annotated[
         str, typer.Option("--as", help="Write raw logs: litellm, otel, openai, anthropic, ndjson or csv.")
@@ -34,6 +36,7 @@ def simulate_command(
         Path | None, typer.Option(help="Draw prompts from the Parquet files of this folder.", show_default=False)
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Clear an earlier world from the folder.")] = False,
+    costs: Annotated[bool, typer.Option("--costs", help="Print what each campaign costs its operator.")] = False,
     list_worlds: Annotated[bool, typer.Option("--list", help="List the named worlds.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
@@ -49,9 +52,13 @@ def simulate_command(
     if list_worlds:
         _print_worlds(as_json)
         return
-    if not world or out is None:
+    if not world or (out is None and not costs):
         raise ConfigError("name a world and a folder: stillwatch simulate tiny --out FOLDER (worlds: --list)")
     plan = load_world(world, scale=scale, settings=settings or [])
+    if costs:
+        _print_costs(plan, seed, as_json)
+    if out is None:
+        return
     drawn = read_corpus(corpus) if corpus else None
     with progress_bar(quiet=quiet) as progress:
         if form:
@@ -63,8 +70,33 @@ def simulate_command(
 
 def _print_worlds(as_json: bool) -> None:
     found = worlds()
-    text = json.dumps(found) if as_json else "\n".join(f"{name:12} {about}" for name, about in found.items())
+    text = json.dumps(found) if as_json else "\n".join(f"{name:24} {about}" for name, about in found.items())
     sys.stdout.write(text + "\n")
+
+
+def _print_costs(plan: World, seed: int, as_json: bool) -> None:
+    rows = cost(plan, seed=seed).to_pylist()
+    if as_json:
+        sys.stdout.write(json.dumps(rows) + "\n")
+        return
+    heads = ("campaign", "accounts", "cards", "nets", "clients", "cover", "$ each", "delay", "lost")
+    table = Table(
+        *heads,
+        title=f"{plan.name}, seed {seed}: what it costs the evader",
+        title_justify="left",
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
+    )
+    table.columns[0].overflow = "fold"
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in rows:
+        counts = [f"{row[name]:,}" for name in ("accounts", "payment_instruments", "networks", "clients")]
+        cover, money = f"{row['cover_tokens'] / 1e6:,.1f}M", f"{row['money_per_account']:,.2f}"
+        table.add_row(
+            row["campaign_id"], *counts, cover, money, f"{row['delay_s']:,.0f}s", f"{row['lost_throughput']:.0%}"
+        )
+    Console(file=sys.stdout).print(table)
 
 
 def _print_summary(summary: Summary, out: Path, as_json: bool) -> None:

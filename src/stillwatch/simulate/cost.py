@@ -105,7 +105,8 @@ def _expected(stream: Stream) -> float:
 
 
 def _instruments(crowd: People) -> dict[str, str]:
-    return _known(crowd.columns["payment"], crowd.columns["payment_kind"])
+    own = crowd.owner == crowd.key  # the owner of a stolen key pays himself
+    return _known(crowd.columns["payment"][own], crowd.columns["payment_kind"][own])
 
 
 def _networks(crowd: People) -> dict[str, str]:
