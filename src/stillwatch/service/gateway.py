@@ -20,7 +20,7 @@ from stillwatch.service.deciding import DecideEndpoint, Decider
 from stillwatch.service.keys import Door
 from stillwatch.service.meters import CONTENT_TYPE, counts, gauge
 from stillwatch.service.openapi import node_document
-from stillwatch.service.web import Front, presented_key
+from stillwatch.service.web import UNFORESEEN, Front, Problem, presented_key
 
 Work = Callable[[], Awaitable[None]]
 
@@ -50,10 +50,17 @@ def gateway_app(
         Route("/openapi.json", lambda request: _openapi(document or node_document())),
         *routes,
     ]
-    rest = Starlette(
-        routes=pages, lifespan=_working(tuple(work)), exception_handlers={404: _not_found, 405: _wrong_method}
-    )
-    return Front({"/v1/decide": DecideEndpoint(decider, door)}, rest)
+    return Front({"/v1/decide": DecideEndpoint(decider, door)}, paths(pages, work))
+
+
+def paths(routes: Iterable[Route], work: Iterable[Work] = ()) -> Starlette:
+    """Return an application of endpoints whose errors are problem details; ``work`` runs for as long as it serves.
+
+    >>> type(paths([])).__name__
+    'Starlette'
+    """
+    told = {404: _not_found, 405: _wrong_method, Problem: _problem, Exception: _unforeseen}
+    return Starlette(routes=list(routes), lifespan=_working(tuple(work)), exception_handlers=told)
 
 
 def _working(work: tuple[Work, ...]) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[None]]:
@@ -95,6 +102,15 @@ def _metrics(request: Request, decider: Decider, door: Door) -> Response:
 
 def _openapi(document: dict[str, Any]) -> Response:
     return Response(msgspec.json.encode(document), media_type="application/json")
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    return respond(error.answer if isinstance(error, Problem) else UNFORESEEN)
+
+
+async def _unforeseen(request: Request, error: Exception) -> Response:
+    """Answer for a fault of ours; Starlette raises it again, and the front logs it."""
+    return respond(UNFORESEEN)
 
 
 async def _not_found(request: Request, error: Exception) -> Response:

@@ -14,6 +14,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 log = logging.getLogger("stillwatch.service")
+UNFORESEEN = problem(500, "Internal error", "The cause is in the log of the service.")
 
 
 class Problem(Exception):  # noqa: N818 - named after what it is
@@ -114,4 +115,4 @@ class Front:
         except Exception:
             log.exception("unforeseen error", extra={"method": scope["method"], "path": scope["path"][:200]})
             if not begun:
-                await send_answer(send, problem(500, "Internal error", "The cause is in the log of the service."))
+                await send_answer(send, UNFORESEEN)
