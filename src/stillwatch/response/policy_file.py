@@ -124,7 +124,7 @@ def line_of(text: str, place: Place) -> int | None:
         for number in range(begin, len(lines)):
             if number > begin and lines[number].startswith("[[") and numbers:
                 break
-            if re.search(rf"(?:^|[{{,.\s\"])\"?{re.escape(key)}\"?\s*=", lines[number]):
+            if re.search(rf"^(?!\s*#).*?(?:^|[{{,.\s\"])\"?{re.escape(key)}\"?\s*=", lines[number]):
                 return number + 1
     return begin + 1
 

@@ -25,6 +25,7 @@ Clock = Callable[[], datetime]
 Row = Mapping[str, Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NEWEST = "head"  # the revision that opening a state brings it to
 # Taken first in every writing transaction, so that writers come one after another and the chain never forks.
 _LOCK = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7345021)"}
 
@@ -227,13 +228,14 @@ def _text(row: Row) -> str:
 
 def _engine(url: str) -> sa.Engine:
     try:
+        kind = sa.make_url(url).get_backend_name()
+        if kind not in _LOCK:
+            raise ConfigError(f"{kind} is not supported: sqlite or postgresql+pg8000")
         engine = sa.create_engine(url)
     except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "pg8000", extra="postgres", purpose="Databases of this kind") from error
+        raise MissingExtra(error.name or "pg8000", extra="postgres", purpose="PostgreSQL databases") from error
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError("not a database URL, such as sqlite:///state.db") from error
-    if engine.dialect.name not in _LOCK:
-        raise ConfigError(f"{engine.dialect.name} is not supported: sqlite or postgresql+pg8000")
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _plain_transactions)
     return engine
@@ -255,6 +257,6 @@ def _upgrade(connection: sa.Connection) -> None:
     config.set_main_option("version_locations", folder)
     config.set_main_option("path_separator", "newline")
     script = ScriptDirectory.from_config(config)
-    with EnvironmentContext(config, script, fn=lambda rev, _: script._upgrade_revs("head", rev)) as environment:
+    with EnvironmentContext(config, script, fn=lambda rev, _: script._upgrade_revs(NEWEST, rev)) as environment:
         environment.configure(connection=connection, transactional_ddl=True)
         environment.run_migrations()
