@@ -49,6 +49,10 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
         return cls(**{name: getattr(standing, name) for name in cls.__struct_fields__})
 
 
+UNTOLD = msgspec.Raw()
+"""Messages that are not told; the one empty value that JSON leaves out (msgspec reads no union with Raw)."""
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a gateway asks about. Without ``account`` the key stands for it, as in the logs.
 
@@ -65,7 +69,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: str | None = None
     model: str = ""
     prompt: str | None = None
-    messages: msgspec.Raw = msgspec.Raw()  # empty: not told (msgspec reads no union with Raw)
+    messages: msgspec.Raw = UNTOLD
     template: int | str | None = None
     tokens: float | None = None
     max_tokens: int | None = None

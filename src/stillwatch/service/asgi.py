@@ -58,7 +58,7 @@ class Stillwatch:
             await self._app(scope, receive, send)
             return
         body, rest = await _read_ahead(receive, self._most)
-        whole = b"" if rest else body
+        whole = b"" if rest or len(body) > self._most else body
         request = question(scope["path"], _plain(scope), whole, self._names)
         decision = await self._decide(request)
         if decision.refuses:

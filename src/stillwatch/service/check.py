@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from stillwatch.response.decide import Decision, Request
+from stillwatch.response.decide import UNTOLD, Decision, Request
 
 LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 """The names that a limit of output tokens goes by."""
@@ -33,10 +33,10 @@ class _Body(msgspec.Struct):
     """The fields of a request body that a decision can depend on; others are skipped unread."""
 
     model: str = ""
-    messages: msgspec.Raw = msgspec.Raw()
-    input: msgspec.Raw = msgspec.Raw()
-    prompt: msgspec.Raw = msgspec.Raw()
-    contents: msgspec.Raw = msgspec.Raw()
+    messages: msgspec.Raw = UNTOLD
+    input: msgspec.Raw = UNTOLD
+    prompt: msgspec.Raw = UNTOLD
+    contents: msgspec.Raw = UNTOLD
     max_completion_tokens: int | None = None
     max_output_tokens: int | None = None
     max_tokens: int | None = None
@@ -69,7 +69,7 @@ def question(path: str, headers: Mapping[str, str], body: bytes, names: Names) -
 def _talk(read: _Body) -> msgspec.Raw:
     """Return what the user says, by whichever name the dialect has for it; null says nothing."""
     told = (getattr(read, name) for name in _TALK)
-    return next((talk for talk in told if bytes(talk) not in (b"", b"null")), msgspec.Raw())
+    return next((talk for talk in told if bytes(talk) not in (b"", b"null")), UNTOLD)
 
 
 def dialect_of(path: str) -> str | None:

@@ -17,7 +17,12 @@ import httpx
 import msgspec
 
 from stillwatch.errors import ConfigError
-from stillwatch.response.decide import UNAVAILABLE, Decision, Request
+from stillwatch.response.decide import UNAVAILABLE, UNTOLD, Decision, Request
+
+MOST_TALK = 1 << 20
+"""Prompts of more bytes are not sent; then only measures for the whole account apply."""
+
+_OF_THE_QUESTION = (400, 413, 422)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +108,9 @@ class Client:
             return self._failed()
         try:
             async with asyncio.timeout(self.settings.deadline_s):
-                reply = await self._http.post("/v1/decide", content=msgspec.json.encode(request))
+                reply = await self._http.post("/v1/decide", content=msgspec.json.encode(_bounded(request)))
+            if reply.status_code in _OF_THE_QUESTION:
+                return self._failed()  # says nothing about the node, so nobody can have it left alone by asking oddly
             reply.raise_for_status()
             decision = _decode(reply.content).decision
         except (httpx.HTTPError, TimeoutError, msgspec.DecodeError, OSError):
@@ -130,6 +137,13 @@ class Client:
         closed = self.settings.on_failure == "closed"
         self.counts["failed-closed" if closed else "failed-open"] += 1
         return Decision(action=UNAVAILABLE if closed else "allow", degraded="no-answer")
+
+
+def _bounded(request: Request) -> Request:
+    """Leave a prompt out that no node reads; its tokens are still charged."""
+    if len(bytes(request.messages)) + len(request.prompt or "") <= MOST_TALK:
+        return request
+    return msgspec.structs.replace(request, messages=UNTOLD, prompt=None, tokens=request.cost())
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
