@@ -29,6 +29,7 @@ aster-3 = 3.5
 ordinary = 150
 reseller = 60
 key_owner = 30
+agent_fleet = 60
 [campaigns]
 fixed_prompt = 30
 forwarding = 16
@@ -110,8 +111,8 @@ def spread(table: pa.Table, what: str) -> dict[str, set[str]]:
     return found
 
 
-def test_replayed_reasoning_crosses_accounts_and_honest_reasoning_does_not(world: World) -> None:
-    """A replayed reference is one that another account was given; customers send back their own."""
+def test_replayed_reasoning_crosses_accounts_and_honest_reasoning_hardly_does(world: World) -> None:
+    """A replayed reference is one that another account was given; customers send back their own, or their firm's."""
     replays = world.of("reasoning_replay")
     replays = replays.filter(pc.is_valid(replays["prior_reasoning_id"]))
     own = spread(world.exchanges, "account_id")
@@ -121,7 +122,11 @@ def test_replayed_reasoning_crosses_accounts_and_honest_reasoning_does_not(world
     assert len(crossing) > 50
     honest = spread(world.of(None), "account_id")
     assert len(honest) > 50
-    assert all(len(accounts) == 1 for accounts in honest.values())
+    population = dict(
+        zip(world.accounts["account_id"].to_pylist(), world.accounts["population"].to_pylist(), strict=True)
+    )
+    own_fleet = {name for name, kind in population.items() if kind == "agent_fleet"}
+    assert all(len(accounts) == 1 or accounts <= own_fleet for accounts in honest.values())
 
 
 def test_replayed_reasoning_comes_back_in_another_session(world: World) -> None:
@@ -216,9 +221,9 @@ def test_a_stolen_key_stays_its_owners_account(world: World) -> None:
     stolen, own = (table.filter(pc.equal(pc.is_valid(table["campaign_id"]), flag)) for flag in (True, False))
     assert stolen.num_rows > 50
     assert set(pc.unique(stolen["campaign_id"]).to_pylist()) == {"stolen_keys"}
-    assert len(pc.unique(own["account_id"])) > 0.7 * victims.num_rows
+    assert len(pc.unique(own["account_id"])) >= 0.5 * victims.num_rows
     keys = [set(pc.unique(part["api_key_id"]).to_pylist()) for part in (stolen, own)]
-    assert len(keys[0] & keys[1]) > 0.7 * victims.num_rows
+    assert len(keys[0] & keys[1]) >= 0.5 * victims.num_rows
     nets = [set(pc.unique(part["ip_prefix"].drop_null()).to_pylist()) for part in (stolen, own)]
     assert len(nets[0] & nets[1]) <= 1
 

@@ -26,23 +26,26 @@ def references(ids: pa.Array | pa.ChunkedArray) -> list[str]:
     return [f"rsn_{name}" for name in hex_names(mix(_numbers(ids), "reasoning"))]
 
 
-def carried_on(table: pa.Table, share: float) -> pa.Array:
+def carried_on(table: pa.Table, share: float, owners: pa.Array | None = None) -> pa.Array:
     """Return the reference that each exchange sends back: the one of the turn before, in a ``share`` of the sessions.
 
-    Columns ``exchange_id``, ``account_id``, ``session_id`` and ``ts`` are read; null where nothing is sent back.
+    Now and then a session begins with the last reference of an earlier one: resume, fork, compaction. ``owners`` names
+    for each row who runs the account; accounts of one owner hand conversations over as one account does. Columns
+    ``exchange_id``, ``account_id``, ``session_id`` and ``ts`` are read; null where nothing is sent back.
 
     >>> turns = {"exchange_id": ["ex_01", "ex_02"], "account_id": ["a"] * 2, "session_id": ["s_1"] * 2, "ts": [1, 2]}
     >>> carried_on(pa.table(turns), 1.0).null_count
     1
     """
-    order = pc.sort_indices(table, [("account_id", "ascending"), ("ts", "ascending")]).to_numpy()
+    table = table.select(["exchange_id", "session_id", "ts"]).append_column("owner", owners or table["account_id"])
+    order = pc.sort_indices(table, [("owner", "ascending"), ("ts", "ascending")]).to_numpy()
     rows = table.take(order)
-    account = rows["account_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    owner = rows["owner"].combine_chunks().dictionary_encode().indices.to_numpy()
     session = rows["session_id"].combine_chunks().fill_null("s_0").dictionary_encode()
     keys = _numbers(session.dictionary)[session.indices.to_numpy()]
     known = rows["session_id"].is_valid().to_numpy()
     resumed = unit(mix(_numbers(rows["exchange_id"]), "resumed")) < _RESUMED
-    after = (account[1:] == account[:-1]) & known[1:] & known[:-1] & (unit(mix(keys, "keeps"))[1:] < share)
+    after = (owner[1:] == owner[:-1]) & known[1:] & known[:-1] & (unit(mix(keys, "keeps"))[1:] < share)
     after &= (keys[1:] == keys[:-1]) | resumed[1:]
     found, given = np.full(table.num_rows, None, object), np.array(references(rows["exchange_id"]), object)
     found[order[1:][after]] = given[:-1][after]

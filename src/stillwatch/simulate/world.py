@@ -94,10 +94,23 @@ def _staged(table: pa.Table, stream: Stream, world: World, vaults: dict[str, Vau
     if not world.reasoning:
         return table
     vault = vaults[origin.people.population.name]
-    back = vault.replayed(table) if stage and stage.replays else carried_on(table, world.reasoning)
+    back = (
+        vault.replayed(table)
+        if stage and stage.replays
+        else carried_on(table, world.reasoning, _owners(table, origin.people))
+    )
     if origin.campaign and not (stage and stage.replays):
         vault.keep(table)
     return table.append_column("prior_reasoning_id", back)
+
+
+def _owners(table: pa.Table, crowd: People) -> pa.Array | None:
+    """Return who runs the account of each exchange where one owner runs the group's; None where each has its own."""
+    paid = crowd.population.shared.get("payment")
+    if crowd.population.frame != "group" or crowd.population.campaign or not paid or paid.share < 1:
+        return None
+    owner = dict(zip(crowd.columns["account_id"].tolist(), crowd.group.tolist(), strict=True))
+    return pa.array([f"{owner[name]:x}" for name in table["account_id"].to_pylist()], pa.string())
 
 
 def _true(table: pa.Table, stream: Stream, robbed: pa.Array) -> pa.Table:
