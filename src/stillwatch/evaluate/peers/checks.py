@@ -25,7 +25,7 @@ from stillwatch.tables import EXCHANGES, Dataset, DatasetWriter
 
 _OPAQUE = ("exchange_id", "account_id", "session_id", "api_key_id", "end_user_id")
 _NEAR = 1e-6
-Check = Callable[[Detector, Dataset, Path], None]
+Check = Callable[[Detector, Dataset, Findings, Path], None]
 
 
 class PromiseBroken(AssertionError):  # noqa: N818 - named after what happened
@@ -37,12 +37,11 @@ class PromiseBroken(AssertionError):  # noqa: N818 - named after what happened
     """
 
 
-def check_well_formed(detector: Detector, dataset: Dataset, work: Path) -> None:
-    """Demand each account once and of the dataset, finite scores, described groups with a member, times in order.
+def check_well_formed(detector: Detector, dataset: Dataset, found: Findings, work: Path) -> None:
+    """Demand accounts of the dataset, each once, finite scores, described groups with a member, times in order.
 
     Raises :class:`PromiseBroken`.
     """
-    found = judged(detector, dataset, work / "plain")
     ids, scores = found.accounts["account_id"], found.accounts["score"].to_numpy()
     used = set(pc.drop_null(found.accounts["group"]).to_pylist())
     described = found.groups["group"].to_pylist()
@@ -70,29 +69,26 @@ def _accounts(dataset: Dataset) -> set[str]:
     return known
 
 
-def check_no_label_read(detector: Detector, dataset: Dataset, work: Path) -> None:
+def check_no_label_read(detector: Detector, dataset: Dataset, found: Findings, work: Path) -> None:
     """Demand the same findings of a copy without labels. Raises :class:`PromiseBroken`."""
-    bare = rewritten(dataset, work / "bare-data")
-    _demand_alike(detector, judged(detector, dataset, work / "with"), judged(detector, bare, work / "bare"), "labels")
+    bare = rewritten(dataset, work / "data")
+    _demand_alike(detector, found, judged(detector, bare, work / "found"), "labels")
 
 
-def check_ids_are_opaque(detector: Detector, dataset: Dataset, work: Path) -> None:
+def check_ids_are_opaque(detector: Detector, dataset: Dataset, found: Findings, work: Path) -> None:
     """Demand the same partition and scores when all ids are replaced by keyed hashes. Raises :class:`PromiseBroken`."""
-    renamed = rewritten(dataset, work / "renamed-data", key=b"another spelling")
-    found = judged(detector, renamed, work / "renamed")
-    ids = found.accounts["account_id"].to_pylist()
-    back = {_hashed(b"another spelling", name): name for name in sorted(_accounts(dataset))}
-    named = pa.array([back[name] for name in ids], pa.string())
-    accounts = found.accounts.set_column(0, "account_id", named)
-    plain = judged(detector, dataset, work / "spelt")
-    _demand_alike(detector, plain, Findings(accounts, found.groups), "the spelling of ids")
+    key = b"another spelling"
+    again = judged(detector, rewritten(dataset, work / "data", key=key), work / "found")
+    back = {_hashed(key, name): name for name in _accounts(dataset)}
+    named = pa.array([back[name] for name in again.accounts["account_id"].to_pylist()], pa.string())
+    renamed = Findings(again.accounts.set_column(0, "account_id", named), again.groups)
+    _demand_alike(detector, found, renamed, "the spelling of ids")
 
 
-def check_row_order(detector: Detector, dataset: Dataset, work: Path) -> None:
+def check_row_order(detector: Detector, dataset: Dataset, found: Findings, work: Path) -> None:
     """Demand the same partition and scores of rows in another order. Raises :class:`PromiseBroken`."""
-    mixed = rewritten(dataset, work / "mixed-data", shuffle=np.random.default_rng(0))
-    found = judged(detector, mixed, work / "mixed")
-    _demand_alike(detector, judged(detector, dataset, work / "ordered"), found, "the order of rows")
+    mixed = rewritten(dataset, work / "data", shuffle=np.random.default_rng(0))
+    _demand_alike(detector, found, judged(detector, mixed, work / "found"), "the order of rows")
 
 
 CHECKS: tuple[Check, ...] = (check_well_formed, check_no_label_read, check_ids_are_opaque, check_row_order)
@@ -100,8 +96,9 @@ CHECKS: tuple[Check, ...] = (check_well_formed, check_no_label_read, check_ids_a
 
 def check_detector(detector: Detector, dataset: Dataset, work: Path) -> None:
     """Run every check on a detector, fitted if it must be; raise :class:`PromiseBroken` at the first that fails."""
+    found = judged(detector, dataset, work / "found")
     for check in CHECKS:
-        check(detector, dataset, work / check.__name__)
+        check(detector, dataset, found, work / check.__name__)
 
 
 def judged(detector: Detector, dataset: Dataset, work: Path) -> Findings:

@@ -33,6 +33,15 @@ def scikit_learn() -> None:
         raise MissingExtra("scikit-learn", extra="bench", purpose="learned baselines") from error
 
 
+def known_columns(values: Floats) -> Floats:
+    """Return accounts × features with 0 in the features that are known of nobody.
+
+    >>> known_columns(np.array([[np.nan, 1.0], [np.nan, np.nan]])).tolist()
+    [[0.0, 1.0], [0.0, nan]]
+    """
+    return np.where(np.isfinite(values).any(axis=0), values, 0.0)
+
+
 @dataclass(frozen=True)
 class Isolation(Method):
     """Isolation forest on the measured accounts' own features; its default accuses scores above 0.5, as published.
@@ -50,9 +59,8 @@ class Isolation(Method):
         from sklearn.ensemble import IsolationForest
 
         frame = peer_frame(dataset)
-        values = matrix(frame)
-        middle = np.nan_to_num([np.median(c[np.isfinite(c)]) if np.isfinite(c).any() else 0.0 for c in values.T])
-        filled = np.where(np.isfinite(values), values, middle)
+        values = known_columns(matrix(frame))
+        filled = np.where(np.isfinite(values), values, np.nanmedian(values, axis=0))
         forest = IsolationForest(n_estimators=self.trees, random_state=self.seed).fit(filled)
         return Scores(roster(frame), -forest.score_samples(filled))
 
@@ -76,18 +84,20 @@ class Boosting(Method):
         if self.model is None:
             raise ConfigError("boosting must be trained on a labelled world before it can judge another")
         frame = peer_frame(dataset)
-        return Scores(roster(frame), self.model.predict_proba(matrix(frame))[:, 1])
+        return Scores(roster(frame), self.model.predict_proba(known_columns(matrix(frame)))[:, 1])
 
     def calibrate(self, calibration: Dataset, work: Path) -> tuple[Self, Scores]:
         """Return the model trained on all accounts, and each account's probability from models that never saw it."""
         scikit_learn()
         from sklearn.ensemble import HistGradientBoostingClassifier
         from sklearn.model_selection import StratifiedKFold, cross_val_predict
+        from threadpoolctl import threadpool_limits
 
         frame = peer_frame(calibration)
         guilty = campaign_accounts(calibration, frame.account_ids)
-        values = matrix(frame)
+        values = known_columns(matrix(frame))
         plain = HistGradientBoostingClassifier(random_state=self.seed)
         folds = StratifiedKFold(min(FOLDS, int(guilty.sum())), shuffle=True, random_state=self.seed)
-        held_out: Floats = cross_val_predict(plain, values, guilty, cv=folds, method="predict_proba")[:, 1]
-        return replace(self, model=plain.fit(values, guilty)), Scores(roster(frame), held_out)
+        with threadpool_limits(1):  # at these sizes threads wait for each other longer than they work
+            held_out: Floats = cross_val_predict(plain, values, guilty, cv=folds, method="predict_proba")[:, 1]
+            return replace(self, model=plain.fit(values, guilty)), Scores(roster(frame), held_out)
