@@ -31,13 +31,12 @@ QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 @dataclass(frozen=True)
 class Clients:
-    """Clients of one side: totals of all; of the busy, requests by hour (n, 336), gap variation, median tokens (n)."""
+    """Clients of one side: totals of all; of the busy, requests by hour (n, 336), gap variation and lengths by name."""
 
     totals: Array
     hourly: Array
     gap_cv: Array
-    input_tokens: Array
-    output_tokens: Array
+    lengths: dict[str, Array]
 
 
 def real_clients(data: Path) -> Clients:
@@ -53,8 +52,19 @@ def real_clients(data: Path) -> Clients:
     seen = rate.sum(axis=1) > 0
     with np.errstate(invalid="ignore"):
         gaps = np.array([np.median(c[r > 0]) for c, r in zip(cv[seen], rate[seen], strict=True)])
-    tokens = [_mean_of_known(by_client(f"{side}_tokens_p50")[seen]) for side in ("input", "output")]
-    return Clients(rate[seen].sum(axis=1) * 600, rate[seen].reshape(-1, HOURS, 6).sum(axis=2) * 600, gaps, *tokens)
+    lengths: dict[str, Array] = {}
+    for side in ("input", "output"):
+        middle, high = (_mean_of_known(by_client(f"{side}_tokens_{part}")[seen]) for part in ("p50", "p95"))
+        lengths |= _lengths(side, middle, high)
+    return Clients(rate[seen].sum(axis=1) * 600, rate[seen].reshape(-1, HOURS, 6).sum(axis=2) * 600, gaps, lengths)
+
+
+def _lengths(side: str, middle: Array, high: Array) -> dict[str, Array]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            f"{side} tokens, log10 of a client's median": np.log10(middle + 1),
+            f"{side} tokens, 95th percentile / median of a client": high / middle,
+        }
 
 
 def _mean_of_known(values: Array) -> Array:
@@ -82,9 +92,13 @@ def simulated_clients(made: Made) -> Clients:
     hourly = np.zeros((code.max() + 1, HOURS))
     np.add.at(hourly, (code, (ts // 3600).astype(int)), 1)
     busy = np.flatnonzero(hourly.sum(axis=1) >= BUSY)
-    sides = [table[f"{side}_tokens"].to_numpy(zero_copy_only=False).astype(float) for side in ("input", "output")]
-    medians = [np.array([np.nanmedian(side[code == who]) for who in busy]) for side in sides]
-    return Clients(hourly.sum(axis=1), hourly[busy], np.array([_gap_cv(ts[code == who]) for who in busy]), *medians)
+    lengths: dict[str, Array] = {}
+    for side in ("input", "output"):
+        tokens = table[f"{side}_tokens"].to_numpy(zero_copy_only=False).astype(float)
+        parts = [np.nanquantile(tokens[code == who], (0.5, 0.95)) for who in busy]
+        lengths |= _lengths(side, *np.array(parts).T)
+    gaps = np.array([_gap_cv(ts[code == who]) for who in busy])
+    return Clients(hourly.sum(axis=1), hourly[busy], gaps, lengths)
 
 
 def _gap_cv(ts: Array) -> float:
@@ -173,10 +187,8 @@ def compare(data: Path, made: Made, seed: int) -> None:
     for name, values in shapes(ours.hourly).items():
         print_row(name, lean[name], values)
     print_row("gaps: coefficient of variation", real.gap_cv, ours.gap_cv)
-    print_row("input tokens, log10 of a client's median", np.log10(real.input_tokens), np.log10(ours.input_tokens))
-    print_row(
-        "output tokens, log10 of a client's median", np.log10(real.output_tokens + 1), np.log10(ours.output_tokens + 1)
-    )
+    for name, values in real.lengths.items():
+        print_row(name, values, ours.lengths[name])
     totals = [part.totals for part in (real, ours)]
     print(f"| log-sd of a client's requests | {np.log(totals[0]).std():.2f} | {np.log(totals[1]).std():.2f} | |")
     print(f"| share of the busiest tenth | {top_share(totals[0]):.2f} | {top_share(totals[1]):.2f} | |")

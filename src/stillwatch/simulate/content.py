@@ -18,6 +18,7 @@ from stillwatch.simulate.corpus import Corpus, kind_of, replace_texts
 from stillwatch.simulate.expand import LOWER, TYPOS, expand
 from stillwatch.simulate.grammar import own_grammar
 from stillwatch.simulate.playbooks import refusals, wordings
+from stillwatch.simulate.rhythm import evenness
 from stillwatch.simulate.spec import Population
 
 
@@ -73,7 +74,8 @@ def write(stream: Stream, draw: Draw, day_us: int, seed: int, corpus: Corpus | N
         roots = _roots(list(spec.jobs), names, stream, rows, draw.turn, unique)
         seeds = np.stack([item, _frames(spec, stream, rows, names, item)], axis=1)
         habit = 0.3 * _normal(key) if not spec.items else 0.0
-        wanted = np.exp(np.log(column["bytes"][names]) + column["sigma"][names] * _normal(item) + habit)
+        spread = column["sigma"][names] * evenness(spec.arrivals, key, "prompt")
+        wanted = np.exp(np.log(column["bytes"][names]) + spread * _normal(item) + habit)
         shapes = np.stack([np.clip(wanted, 110, 3900).astype(np.int64), _styles(spec, key), domain], axis=1)
         prompt = expand(own_grammar().tables, roots, seeds, shapes)
     else:

@@ -25,6 +25,7 @@ class Rhythm:
     pause_s: float
     context: list[float]
     answer: list[float]
+    uneven: list[float]
     volatility: list[float]
     holds_h: list[int]
     shares: list[float]
@@ -116,6 +117,20 @@ def follow(who: Ints, begin: Floats, size: Ints, pause_s: float, rng: np.random.
     return np.repeat(who, size), np.repeat(begin, size) + wait - wait[first]
 
 
+def evenness(kind: str, key: Keys, what: str) -> Floats:
+    """Return factors on the log-sd of an account's lengths: some programs send and get nearly one length, some any.
+
+    Kinds without a fitted rhythm have one.
+
+    >>> evenness("human", mix(np.arange(2)), "prompt").tolist()
+    [1.0, 1.0]
+    """
+    if kind not in rhythms():
+        return np.ones(key.size)
+    least, more = rhythms()[kind].uneven
+    return np.asarray(least + more * unit(mix(key, what, "uneven")) ** 2)
+
+
 def unseen(kind: str, key: Keys, row: Keys) -> tuple[Floats, Floats]:
     """Return (tokens of context that no stored text shows, factor on the answer's tokens) of exchanges.
 
@@ -130,4 +145,5 @@ def unseen(kind: str, key: Keys, row: Keys) -> tuple[Floats, Floats]:
     median, spread = fitted.context
     habit = np.where(unit(mix(key, "has context")) < 0.5, median * np.exp(spread * normal(key, "context")), 0.0)
     factor, wide = fitted.answer
-    return habit * np.exp(0.5 * normal(row, "context")), factor * np.exp(wide * normal(key, "answer"))
+    within = 0.5 * evenness(kind, key, "prompt") * normal(row, "context")
+    return habit * np.exp(within), factor * np.exp(wide * normal(key, "answer"))

@@ -12,7 +12,7 @@ from stillwatch.simulate.content import Texts, write
 from stillwatch.simulate.corpus import Corpus
 from stillwatch.simulate.identity import DAY_US, HOUR_US, Names
 from stillwatch.simulate.playbooks import relayed
-from stillwatch.simulate.rhythm import unseen
+from stillwatch.simulate.rhythm import evenness, unseen
 from stillwatch.simulate.spec import World
 
 _LIMITS = np.array([40, 6, 14, 4, 10, 16, 8, 2], float)  # how many programs set which limit; most set none
@@ -143,9 +143,11 @@ def _answers(stream: Stream, texts: Texts, draw: Draw, row: Keys, limit: Ints) -
     status = np.array([200, 429, 500, 400])[np.searchsorted([0.975, 0.99, 0.994], unit(mix(row, "status")))]
     good = status == 200
     refused = good & (unit(mix(row, "refused")) < texts.refused)
-    context, longer = unseen(stream.content.population.arrivals, stream.people.key[stream.accounts[draw.account]], row)
+    kind, key = stream.content.population.arrivals, stream.people.key[stream.accounts[draw.account]]
+    context, longer = unseen(kind, key, row)
     before = before + context
-    output = (longer * np.exp(np.log(texts.output_median) + 0.8 * _normal(row))).astype(np.int64) + 1
+    spread = 0.8 * evenness(kind, key, "answer")
+    output = (longer * np.exp(np.log(texts.output_median) + spread * _normal(row))).astype(np.int64) + 1
     output = np.where(refused, 30 + output % 60, np.where(limit > 0, np.minimum(output, limit), output))
     stop = np.where(refused, "refusal", np.where((limit > 0) & (output >= limit), "length", "stop"))
     stop = np.where(
