@@ -69,7 +69,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: str | None = None
     model: str = ""
     prompt: str | None = None
-    messages: msgspec.Raw = UNTOLD
+    messages: msgspec.Raw = msgspec.field(default_factory=lambda: UNTOLD)
     template: int | str | None = None
     tokens: float | None = None
     max_tokens: int | None = None

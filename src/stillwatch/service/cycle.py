@@ -14,11 +14,9 @@ from pathlib import Path
 import msgspec
 
 from stillwatch.errors import StillwatchError
-from stillwatch.response.actions import standings
-from stillwatch.response.policy_file import load_policy
 from stillwatch.response.store import State
 from stillwatch.service.node import Node
-from stillwatch.service.planning import plan_scan
+from stillwatch.service.planning import in_force, plan_scan
 from stillwatch.service.publish import Publisher
 from stillwatch.service.takeover import TakeOver, stillwatch
 
@@ -151,8 +149,7 @@ class Cycle:
     def _publish(self, state: State | None, now: float) -> bytes:
         if state is None:
             return self.publisher.publish([], now).data
-        policy = load_policy(self._policy) if self._policy else None
-        return self.publisher.publish(standings(state, policy=policy), now).data
+        return self.publisher.publish(in_force(state, self.taking.dataset, self._policy), now).data
 
     async def _opened(self, url: str) -> State:
         if self._state is None:

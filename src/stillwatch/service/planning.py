@@ -6,14 +6,34 @@ import random
 from pathlib import Path
 
 from stillwatch.cases.folder import ScanOutput
-from stillwatch.response.actions import apply, circumstances, missing, record_plan
-from stillwatch.response.customers import read_customers
+from stillwatch.response.actions import apply, circumstances, missing, record_plan, standings
+from stillwatch.response.customers import UNKNOWN, read_customers
 from stillwatch.response.plan import Plan, propose
 from stillwatch.response.policy_file import load_policy
+from stillwatch.response.standing import Standing
 from stillwatch.response.store import State
 from stillwatch.tables import Dataset
 
 WHO = "stillwatch serve"
+
+
+def in_force(state: State, dataset: Path, policy: Path | None) -> list[Standing]:
+    """Return what is in force or waits to begin, without those whom today's policy exempts.
+
+    Raises :class:`~stillwatch.errors.StillwatchError` when the state or the policy cannot be read: better the last
+    snapshot than one without its exemptions.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     in_force(State.open(f"sqlite:///{folder}/state.db"), Path(folder, "data"), None)
+    []
+    """
+    if policy is None:
+        return standings(state)
+    wanted, customers = load_policy(policy), UNKNOWN
+    if wanted.asks_who():
+        customers = read_customers(Dataset.open(dataset), {one.account_id for one in standings(state)})
+    return standings(state, policy=wanted, customers=customers)
 
 
 def plan_scan(
