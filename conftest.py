@@ -75,7 +75,7 @@ def _worlds_for_examples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         """Return a scorecard of that comparison, as one cell."""
         cost = {"seconds": 1.0, "cpu_seconds": 2.0, "peak_mb": 300.0, "exchanges": 500_000}
         entry = {"part": "worlds", "row": "", "level": "", "cell": msgspec.to_builtins(Cell(Scene("tiny", 1)))}
-        cells = [Scored(entry, {**measure(example_comparison()), "cost": cost, "bill": {}})]
+        cells = [Scored(entry, {**measure(example_comparison()), "cost": cost, "bills": []})]
         made = made_by(datetime(2026, 1, 2, tzinfo=UTC), "0" * 16)
         return Scorecard(SCHEMA, made, {}, cells, pooled(cells))
 

@@ -16,8 +16,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from benchmarks.real_world import DAYS, LAUNCH, MODELS, PLANS, START, Person, World, campaign, innocents
-from benchmarks.score import score
+from stillwatch.cases.folder import ScanOutput
+from stillwatch.evaluate.figures import figures
+from stillwatch.evaluate.measures import measure
+from stillwatch.evaluate.ours import read_findings
+from stillwatch.evaluate.truth import compare, read_truth
+from stillwatch.tables import LABELS_ACCOUNTS, LABELS_EXCHANGES, Dataset, DatasetWriter
 
 
 def litellm(one: Person, row: dict[str, Any]) -> dict[str, Any]:
@@ -143,6 +150,23 @@ def run(*command: str) -> None:
     subprocess.run([sys.executable, "-m", "stillwatch.cli", *command], check=True)
 
 
+def label(dataset: Path, truth: Path) -> None:
+    """Put the truth beside the ingested dataset, after the scan: the ids are those of the raw logs."""
+    told = json.loads(truth.read_text())
+    people = [{"account_id": a, "population": p, "campaign_id": c} for a, (p, c) in told["accounts"].items()]
+    taken = [{"exchange_id": e, "campaign_id": c} for e, c in told["exchanges"].items()]
+    with DatasetWriter(dataset) as writer:
+        writer.set_labels(pa.Table.from_pylist(people, LABELS_ACCOUNTS), pa.Table.from_pylist(taken, LABELS_EXCHANGES))
+        writer.commit()
+
+
+def scored(dataset: Path, out: Path) -> dict[str, Any]:
+    """Return the scan's figures, its campaigns and what it reported, as the scorecard measures them."""
+    result = measure(compare(read_truth(Dataset.open(dataset)), read_findings(ScanOutput.open(out))))
+    made = {name: str(figure) for name, figure in figures([result]).items()}
+    return {"figures": made, **{name: result[name] for name in ("campaigns", "groups", "swept")}}
+
+
 def main() -> None:
     """Build, ingest, scan and score; print one JSON record."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
@@ -171,9 +195,8 @@ def main() -> None:
         *flags,
     )
     run("scan", str(dataset), "--out", str(out), "--quiet")
-    truth = json.loads((raw / "truth.json").read_text())
-    accounts = {a: (p, c) for a, (p, c) in truth["accounts"].items()}
-    print(json.dumps({"form": given.form, "seed": given.seed, **score(out, (accounts, truth["exchanges"]))}, indent=1))
+    label(dataset, raw / "truth.json")
+    print(json.dumps({"form": given.form, "seed": given.seed, **scored(dataset, out)}, indent=1))
 
 
 if __name__ == "__main__":

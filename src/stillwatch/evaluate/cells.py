@@ -86,7 +86,8 @@ def carry_out(order: Order) -> dict[str, Any]:
     began, cpu = time.perf_counter(), _cpu()
     result = {"measure": _once, "daily": _daily, "reseed": _reseeded}[order.cell.kind](order.cell, ready, dataset, work)
     shutil.rmtree(work)
-    return {"seconds": time.perf_counter() - began, "cpu_seconds": _cpu() - cpu, **result}
+    spent = {"seconds": time.perf_counter() - began, "cpu_seconds": _cpu() - cpu}
+    return {**spent, "bills": _bills(order.cell.scene), **result}
 
 
 def _fitted(cell: Cell, order: Order) -> Detector:
@@ -108,16 +109,13 @@ def _fitted(cell: Cell, order: Order) -> Detector:
 
 def _once(cell: Cell, ready: Detector, dataset: Dataset, work: Path) -> dict[str, Any]:
     found, spent = _found(ready, dataset, work)
-    return {**measure(found), "cost": spent, "bill": _bill(cell.scene)}
+    return {**measure(found), "cost": spent}
 
 
-def _bill(scene: Scene) -> dict[str, float]:
-    """Return what the campaigns of a world cost their operators together: accounts, dollars, exchanges, waiting."""
+def _bills(scene: Scene) -> list[dict[str, Any]]:
+    """Return what the campaigns of a world cost their operators, and how skilled they are (simulate.cost)."""
     plan = load_world(scene.world, scale=scene.scale, settings=scene.settings)
-    rows = cost(plan, seed=scene.seed).to_pylist()
-    names = ("accounts", "money", "harvest_exchanges", "cover_exchanges")
-    waits = sum(row["delay_s"] * row["harvest_exchanges"] for row in rows)
-    return {**{name: sum(row[name] for row in rows) for name in names}, "waiting_s": waits}
+    return [dict(row) for row in cost(plan, seed=scene.seed).to_pylist()]
 
 
 def _found(ready: Detector, dataset: Dataset, work: Path) -> tuple[Comparison, dict[str, float]]:

@@ -15,6 +15,7 @@ from stillwatch.evaluate import tables, trials
 from stillwatch.evaluate.bench import SCHEMA, Scorecard
 from stillwatch.evaluate.plots import plot
 from stillwatch.evaluate.tables import Section, ours, results
+from stillwatch.evaluate.targets import targets
 
 BEGIN, END = "<!-- scorecard:begin", "<!-- scorecard:end -->"
 
@@ -22,13 +23,15 @@ BEGIN, END = "<!-- scorecard:begin", "<!-- scorecard:end -->"
 def sections(card: Scorecard) -> list[Section]:
     """Return all tables of a scorecard that have a row, in the order in which they are read.
 
-    >>> [section.title for section in sections(example_card())][0]
+    >>> [section.title for section in sections(example_card())][1]
     'Detection'
     """
     every = [
+        targets(card),
         *tables.detection(card),
         tables.null_worlds(card),
         tables.populations(card),
+        tables.for_a_person(card),
         tables.victims(card),
         tables.campaigns(card),
         trials.day_by_day(card),

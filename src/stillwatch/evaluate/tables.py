@@ -176,17 +176,27 @@ def _campaign_row(world: str, name: str, ones: list[dict[str, Any]]) -> Sequence
     )
 
 
-def populations(card: Scorecard) -> Section:
-    """Return how many innocent accounts of each population Stillwatch swept in, over all worlds and null worlds.
+def swept_in(card: Scorecard) -> dict[str, tuple[int, int]]:
+    """Return by innocent population how many accounts Stillwatch swept in, over all worlds and null worlds, of all.
 
-    >>> populations(example_card()).rows[0][1].split(" of ")[0]
-    '1'
+    >>> sum(hit for hit, _ in swept_in(example_card()).values())
+    1
     """
     sums: dict[str, tuple[int, int]] = {}
     for result in results([*ours(card, "worlds"), *ours(card, "null")]):
         for name, (hit, of) in result["swept"].items():
             before = sums.get(name, (0, 0))
             sums[name] = before[0] + hit, before[1] + of
+    return sums
+
+
+def populations(card: Scorecard) -> Section:
+    """Return the innocent accounts that Stillwatch swept in, by population.
+
+    >>> populations(example_card()).rows[0][1].split(" of ")[0]
+    '1'
+    """
+    sums = swept_in(card)
     made = {name: counted(*pair, "lower") for name, pair in sums.items()}
     order = sorted((figure.value, name) for name, figure in made.items() if figure is not None)
     rows: list[Sequence[str]] = [(name, str(made[name])) for _, name in reversed(order)]
@@ -197,6 +207,27 @@ def populations(card: Scorecard) -> Section:
         about,
         ("population", "accounts"),
         [("all", str(total)), *rows] if total else [],
+    )
+
+
+def for_a_person(card: Scorecard) -> Section:
+    """Return the groups that a detector left to a person, which are no accusation, and who is in them.
+
+    >>> for_a_person(example_card()).rows
+    []
+    """
+    rows: list[Sequence[str]] = []
+    for (world, detector), cells in grouped([*card.of("worlds"), *card.of("null")], "world", "detector"):
+        left = [one for result in results(cells) for one in result["groups"] if one["verdict"] == "needs_person"]
+        guilty, everyone = sum(one["guilty"] for one in left), sum(one["accounts"] for one in left)
+        true = sum(not one["false"] for one in left)
+        if left:
+            rows.append((world, detector, f"{len(left)}", f"{true}", f"{guilty:,}", f"{everyone - guilty:,}"))
+    return Section(
+        "Left to a person",
+        "Groups with the verdict `needs_person`. They count in no measure above.",
+        ("world", "detector", "groups", "of which a campaign's", "campaign accounts", "innocent accounts"),
+        rows,
     )
 
 

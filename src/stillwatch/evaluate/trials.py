@@ -147,8 +147,10 @@ class Point:
 
 
 def _point(measured: Sequence[Mapping[str, Any]]) -> Point:
-    bills = [result["bill"] for result in measured]
-    return Point(figures(measured), {name: sum(bill[name] for bill in bills) for name in bills[0]})
+    bills = [bill for result in measured for bill in result["bills"]]
+    names = ("accounts", "money", "harvest_exchanges", "cover_exchanges")
+    waits = sum(bill["delay_s"] * bill["harvest_exchanges"] for bill in bills)
+    return Point(figures(measured), {**{name: sum(bill[name] for bill in bills) for name in names}, "waiting_s": waits})
 
 
 def _evasion_curves(points: Mapping[str, Mapping[str, Point]]) -> list[Curve]:
