@@ -96,8 +96,7 @@ def _expand_one(t: Tables, root: int, seeds: np.ndarray, shape: np.ndarray, out:
     target, style, domain = shape[0], shape[1], shape[2]
     stack = np.zeros((4, _DEPTH), np.int64)
     position, limit, mode, repeats = stack[0], stack[1], stack[2], stack[3]
-    states = np.empty(2, np.uint64)
-    states[0], states[1] = _mix(seeds[0] + _GOLDEN), seeds[1]
+    states = np.array([_mix(seeds[0] + _GOLDEN), seeds[1]])
     depth, at = 0, base
     _enter(t, root, _mix(states[0] + _GOLDEN), stack[:, 0], 0)
     while depth >= 0:

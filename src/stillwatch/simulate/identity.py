@@ -85,16 +85,21 @@ def people(population: Population, count: int, span: Span, seed: int) -> People:
     if banned:
         created, closed = _replacements(population, created, closed, original, count, span)
     closed = np.where(closed > created, closed, -1)
-    local = unit(mix(key, "language")) < places().local[country]
-    language = np.where(local & (population.language == "local"), places().language[country], "en")
-    if population.language == "native":
-        language = np.where(unit(mix(key, "language")) < 0.8, places().native[country], "en")
+    language = _languages(population, key, country)
     columns = _columns(population, key, group, member, country, behind)
     start, end = _active(population, group, member, created, closed, span)
     crowd = mix(seed, station or population.name, np.zeros_like(member) + part.pool, "crowd")
     points = connect(population, key, group, member, (country, behind, crowd))
     times = (created, closed, start, end)
     return People(population, seed, key, group, member, country, *times, language, columns, points, key)
+
+
+def _languages(population: Population, key: Keys, country: Ints) -> Names:
+    draws = unit(mix(key, "language"))
+    if population.language == "native":
+        return np.where(draws < 0.8, places().native[country], "en")
+    local = (draws < places().local[country]) & (population.language == "local")
+    return np.where(local, places().language[country], "en")
 
 
 def _groups(population: Population, count: int, seed: int) -> tuple[Ints, Ints]:
