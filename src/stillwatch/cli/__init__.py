@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import sys
 
-from stillwatch.cli import appeal, apply, audit, bench, demo, explain, gateway, ingest, key, plan, scan, serve, simulate
+from stillwatch.cli import (
+    appeal,
+    apply,
+    audit,
+    bench,
+    demo,
+    explain,
+    gateway,
+    gateway_check,
+    ingest,
+    key,
+    plan,
+    scan,
+    serve,
+    simulate,
+)
 from stillwatch.cli.app import app
 from stillwatch.errors import StillwatchError
 
@@ -17,6 +32,7 @@ __all__ = [
     "demo",
     "explain",
     "gateway",
+    "gateway_check",
     "ingest",
     "key",
     "main",

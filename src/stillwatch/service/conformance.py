@@ -58,7 +58,7 @@ def check_gateway(target: Target) -> Iterator[Check]:
         yield _checked("a stream arrives as it is sent", lambda: _streams(client, target))
         yield from _refusals(client, target)
         latency = _latency(client, target)
-        yield Check("added up, seen from here", "noted" if latency else "skipped", latency)
+        yield Check("time to an answer", "noted" if latency else "skipped", latency)
 
 
 def check_without(target: Target, mode: Literal["open", "closed"]) -> Iterator[Check]:
@@ -89,14 +89,18 @@ def _refusals(client: httpx.Client, target: Target) -> Iterator[Check]:
     if refused is None:
         yield from [_skipped(name) for name in names]
         return
+    first = _checked(names[0], lambda: _is_refusal(refused))
+    yield first
+    if first.outcome == "failed":
+        yield from [_skipped(name, "it was not refused") for name in names[1:]]
+        return
     judges: tuple[Callable[[], str], ...] = (
-        lambda: _is_refusal(refused),
         lambda: _body(refused, target),
         lambda: _wait(refused),
         lambda: _discreet(refused),
         lambda: _answered(client, target),
     )
-    for name, judge in zip(names, judges, strict=True):
+    for name, judge in zip(names[1:], judges, strict=True):
         yield _checked(name, judge)
 
 
@@ -113,8 +117,8 @@ def _checked(name: str, judge: Callable[[], str]) -> Check:
         return Check(name, "failed", f"{type(error).__name__}: {error}")
 
 
-def _skipped(name: str) -> Check:
-    return Check(name, "skipped", "no --held account given, or it cannot be reached")
+def _skipped(name: str, why: str = "no --held account given, or it cannot be reached") -> Check:
+    return Check(name, "skipped", why)
 
 
 def _client(target: Target) -> httpx.Client:
@@ -180,7 +184,7 @@ def _refused(client: httpx.Client, target: Target) -> httpx.Response | None:
 
 def _is_refusal(reply: httpx.Response) -> str:
     if reply.status_code not in REFUSED:
-        raise _Failed(f"status {reply.status_code} after {_TRIES} requests" if reply.is_success else str(reply))
+        raise _Failed(f"status {reply.status_code}" + (f" to {_TRIES} requests" if reply.is_success else ""))
     return str(reply.status_code)
 
 
