@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stillwatch.signals.cues import CAPABILITIES
 from stillwatch.signals.frame import Frame
 from stillwatch.signals.tasks import Tasks, tasks
-from stillwatch.signals.worth import WEIGHTS, Worth, _coverage, group_worth, high_value_ids, worth
+from stillwatch.signals.worth import WEIGHTS, Worth, _seen, group_worth, high_value_ids, worth
 
 START = 1_780_000_000_000_000
 FrameOf = Callable[..., Frame]
@@ -115,7 +115,7 @@ def test_coverage_is_the_expected_number_of_cells_in_eight_draws(cells: list[int
     """Rarefaction against the formula written out, one account at a time."""
     account, cell = np.zeros(len(cells), np.int32), np.array(cells, np.int32)
     wanted = sum(1 - (1 - cells.count(c) / len(cells)) ** 8 for c in set(cells)) / 8
-    assert _coverage(account, cell, 1)[0] == pytest.approx(wanted)
+    assert _seen(account, cell, 1)[0] / 8 == pytest.approx(wanted)
 
 
 def test_high_value_capabilities_are_those_of_the_disclosures() -> None:

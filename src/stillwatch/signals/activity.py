@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from stillwatch.signals.frame import Codes, Frame
+from stillwatch.signals.columns import Codes, blocks
+from stillwatch.signals.frame import Frame
 
 Vectors = npt.NDArray[np.float32]
 HOUR_US = 3_600_000_000
@@ -28,20 +29,26 @@ def hourly(frame: Frame, rows: npt.NDArray[np.bool_] | None = None) -> tuple[sp.
     >>> counts.toarray()[:, :3].tolist(), len(hours)
     ([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]], 24)
     """
-    ts = frame.ts if rows is None else frame.ts[rows]
-    account = frame.account if rows is None else frame.account[rows]
     if not len(frame.ts):
         return sp.csr_matrix((frame.n_accounts, 1)), np.zeros(1, np.int64)
-    days = np.unique(frame.ts // (24 * HOUR_US))
+    cuts = blocks(frame.account)
+    days = np.unique(np.concatenate([np.unique(frame.ts[block] // (24 * HOUR_US)) for block in cuts]))
     hours = (days[:, None] * 24 + np.arange(24)).ravel()
-    hour = ts // HOUR_US
-    keep = np.ones(len(ts), bool)
-    for released in frame.launches.values():
-        since = hour - released // HOUR_US
-        keep &= ~((since >= 0) & (since < LAUNCH_SHADOW_HOURS))
-    place = np.searchsorted(hours, hour[keep])
-    data = np.ones(len(place), np.float32)
-    return sp.csr_matrix((data, (account[keep], place)), shape=(frame.n_accounts, len(hours))), hours
+    keys, counts = [], []
+    for block in cuts:
+        hour = frame.ts[block] // HOUR_US
+        keep = np.ones(len(hour), bool) if rows is None else rows[block].copy()
+        for released in frame.launches.values():
+            since = hour - released // HOUR_US
+            keep &= ~((since >= 0) & (since < LAUNCH_SHADOW_HOURS))
+        place = frame.account[block][keep].astype(np.int64) * len(hours) + np.searchsorted(hours, hour[keep])
+        distinct, times = np.unique(place, return_counts=True)
+        keys.append(distinct)
+        counts.append(times.astype(np.float32))
+    key = np.concatenate(keys)
+    start = np.searchsorted(key, np.arange(frame.n_accounts + 1) * len(hours)).astype(np.int32)
+    cells = (np.concatenate(counts), (key % len(hours)).astype(np.int32), start)
+    return sp.csr_matrix(cells, shape=(frame.n_accounts, len(hours))), hours
 
 
 def rhythm(

@@ -47,11 +47,11 @@ def marks(table: pa.Table) -> pa.Table:
     for which rows it is known (bool).
 
     >>> marks(pa.table({"prompt_text": ["Rate the answer from 1 to 5.", None]}))["novelty"].to_pylist()
-    [True, False]
+    [True, None]
     """
     table, own = _marked(table, threads=1)
     _, payloads = of_kind(own.flat, own.offsets, Kind.PAYLOAD)
-    return _with(table, "novelty", pa.array(np.diff(payloads) > 0))
+    return _with(table, "novelty", pa.array(np.ones(len(table), bool), mask=np.diff(payloads) == 0))
 
 
 def _marked(table: pa.Table, *, threads: int) -> tuple[pa.Table, Sketches]:

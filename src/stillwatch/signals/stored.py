@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
@@ -16,6 +18,7 @@ from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -29,9 +32,9 @@ from stillwatch.types import Progress, silent
 IN_MEMORY_ROWS = 1_000_000
 _TEXTS = ("system_text", "prompt_text", "tools_json")
 _LAYOUT = 1
-_SCHEMA = pa.schema(
-    [EXCHANGES.field(name) for name in FINGERPRINT_COLUMNS if name != "novelty"] + [pa.field("novelty", pa.bool_())]
-)
+_MARKS = [EXCHANGES.field(name) for name in FINGERPRINT_COLUMNS if name != "novelty"]
+_SCHEMA = pa.schema([*_MARKS, pa.field("filled", pa.uint8())])
+"""``filled`` has a bit for each of FINGERPRINT_COLUMNS that the row has."""
 
 
 class Stored:
@@ -42,9 +45,11 @@ class Stored:
     [[3, 9]]
     """
 
-    def __init__(self, sources: list[pa.Table | Path], work: tempfile.TemporaryDirectory[str] | None = None) -> None:
-        """Hold a table or a file a piece; ``work`` is the folder of files that go away with this object."""
-        self._sources, self._work = sources, work
+    def __init__(self, sources: list[pa.Table | Path], work: Path | None = None) -> None:
+        """Hold a table or a file a piece; ``work`` is a folder that goes away with this object."""
+        self._sources = sources
+        if work:
+            weakref.finalize(self, shutil.rmtree, work, ignore_errors=True)
 
     @property
     def folder(self) -> Path | None:
@@ -71,13 +76,13 @@ class Stored:
         >>> sorted(Stored([]).coverage())
         ['capability', 'cues', 'novelty', 'sketch', 'template_id']
         """
-        absent, total = dict.fromkeys(FINGERPRINT_COLUMNS, 0), 0
-        for name in FINGERPRINT_COLUMNS:
-            for table in self.tables([name]):
-                column = table[name]
-                absent[name] += column.length() - pc.sum(column).as_py() if name == "novelty" else column.null_count
-                total += len(table)
-        return {name: 1 - count / max(1, total // len(absent)) for name, count in absent.items()}
+        filled = np.concatenate(
+            [np.zeros(0, np.uint8), *(table["filled"].to_numpy() for table in self.tables(["filled"]))]
+        )
+        total = max(1, len(filled))
+        return {
+            name: 1 - np.count_nonzero(filled & (1 << bit) == 0) / total for bit, name in enumerate(FINGERPRINT_COLUMNS)
+        }
 
 
 def store(
@@ -92,10 +97,10 @@ def store(
     True
     """
     total = sum(piece.rows for piece in parts)
-    work = tempfile.TemporaryDirectory(prefix="stillwatch-") if folder is None and total > IN_MEMORY_ROWS else None
-    into = Path(work.name) if work else folder
+    work = Path(tempfile.mkdtemp(prefix="stillwatch-")) if folder is None and total > IN_MEMORY_ROWS else None
+    into = work or folder
     if into is None:
-        return Stored(list(_each(parts, None, threads, progress)), None)
+        return Stored(list(_each(parts, None, threads, progress)))
     into.mkdir(parents=True, exist_ok=True)
     made = list(_each(parts, into, threads, progress))
     for stale in set(into.glob("*.arrow")) - set(made):
@@ -140,10 +145,14 @@ def _batches(piece: Piece) -> Iterator[pa.RecordBatch]:
     """Yield fingerprints made from text where there is text, and as the dataset stores them elsewhere."""
     for batch in piece_batches(piece, [*_TEXTS, "modalities", *FINGERPRINT_COLUMNS]):
         table = pa.Table.from_batches([batch])
-        table = _with(table, "novelty", pc.is_valid(table["novelty"]))
+        table = _with(table, "novelty", pc.if_else(pc.is_valid(table["novelty"]), True, None))
         if any(table[name].null_count < len(table) for name in _TEXTS):
             table = _refingerprint(table)
-        yield from table.select(_SCHEMA.names).cast(_SCHEMA).to_batches()
+        filled = np.zeros(len(table), np.uint8)
+        for bit, name in enumerate(FINGERPRINT_COLUMNS):
+            filled |= pc.is_valid(table[name]).to_numpy().astype(np.uint8) << np.uint8(bit)
+        table = table.select([field.name for field in _MARKS]).append_column("filled", pa.array(filled))
+        yield from table.cast(_SCHEMA).to_batches()
 
 
 def _refingerprint(table: pa.Table) -> pa.Table:
@@ -153,7 +162,7 @@ def _refingerprint(table: pa.Table) -> pa.Table:
     )
     made = marks(table.drop_columns(list(FINGERPRINT_COLUMNS)))
     for name in FINGERPRINT_COLUMNS:
-        fresh = made[name].cast(_SCHEMA.field(name).type)
+        fresh = made[name].cast(table[name].type)
         if table[name].null_count < len(table):
             fresh = pc.if_else(has_text, fresh, table[name])
         table = _with(table, name, fresh)

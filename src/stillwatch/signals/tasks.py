@@ -8,11 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from stillwatch.signals.frame import Codes, Frame
+from stillwatch.signals.columns import U64, Codes
+from stillwatch.signals.compiled import compiled, whole
+from stillwatch.signals.frame import Frame
 from stillwatch.signals.sketch import Kind
+from stillwatch.signals.traits import incidence
 
+Labels = npt.NDArray[np.int16]
 TOPICS, FORMS, CAPABILITY_CUES, ELICITATION = (300, 500), (500, 600), (100, 300), (1, 100)
 WORD_BUCKETS = 256
+_WORD, _BUCKETS = np.uint64(Kind.WORD), np.uint64(WORD_BUCKETS)
 
 
 @dataclass(frozen=True)
@@ -21,13 +26,13 @@ class Tasks:
 
     Every array has an entry an exchange; ``cell`` numbers the pairs of capability and topic, below ``n_cells``.
 
-    >>> none = np.zeros(2, np.int32)
+    >>> none = np.zeros(2, np.int16)
     >>> Tasks(none, none, none > 0, np.array([0, 1], np.int32), 2).n_cells
     2
     """
 
-    topic: Codes
-    form: Codes
+    topic: Labels
+    form: Labels
     elicits: npt.NDArray[np.bool_]
     cell: Codes
     n_cells: int
@@ -45,22 +50,21 @@ def tasks(frame: Frame) -> Tasks:
     >>> labels.topic.tolist(), labels.form.tolist(), labels.elicits.tolist(), labels.cell.tolist()
     ([301, 0], [0, 505], [True, False], [1, 0])
     """
-    rows = frame.cues.rows()
-    cue = frame.cues.flat.astype(np.int64)
-    topic = _pick(rows, cue, TOPICS, frame.n_exchanges)
-    form = _pick(rows, cue, FORMS, frame.n_exchanges)
-    elicits = np.zeros(frame.n_exchanges, bool)
-    elicits[rows[(cue >= ELICITATION[0]) & (cue < ELICITATION[1])]] = True
-    key = frame.capability.astype(np.int64) * 1000 + topic
-    kinds, cell = np.unique(key, return_inverse=True)
-    return Tasks(topic, form, elicits, cell.reshape(-1).astype(np.int32), len(kinds))
+    topic, form, elicits = np.zeros((3, frame.n_exchanges), np.int16)
+    for place, lists in frame.cues:
+        rows, cue = place[lists.rows()], lists.flat.astype(np.int16)
+        for out, (low, high) in ((topic, TOPICS), (form, FORMS), (elicits, ELICITATION)):
+            inside = (cue >= low) & (cue < high)
+            out[rows[inside]] = cue[inside]
+    cell, kinds = _cells(frame.capability, topic)
+    return Tasks(topic, form, elicits > 0, cell, kinds)
 
 
-def _pick(rows: npt.NDArray[np.int64], cue: npt.NDArray[np.int64], span: tuple[int, int], n: int) -> Codes:
-    chosen = np.zeros(n, np.int32)
-    inside = (cue >= span[0]) & (cue < span[1])
-    chosen[rows[inside]] = cue[inside]
-    return chosen
+def _cells(capability: npt.NDArray[np.uint8], topic: Labels) -> tuple[Codes, int]:
+    """Return a number for each pair of capability and topic that occurs, in order, and how many there are."""
+    key = capability.astype(np.int32) * 1000 + topic
+    dense = np.cumsum(np.bincount(key, minlength=1) > 0) - 1
+    return dense[key].astype(np.int32), int(dense[-1]) + 1
 
 
 def task_vectors(
@@ -81,16 +85,16 @@ def task_vectors(
     >>> bool(v[0] @ v[1] > 0), bool(v[0] @ v[2] < 0)
     (True, True)
     """
-    use = np.ones(frame.n_exchanges, bool) if rows is None else rows
+    use = slice(None) if rows is None else rows
     account, n = frame.account[use], frame.n_accounts
-    blocks = [
-        (_shares(account, frame.capability[use].astype(np.int64), n, 256), 1.0),
-        (_shares(account, labels.topic[use].astype(np.int64), n, 600), 1.0),
-        (_shares(account, labels.form[use].astype(np.int64), n, 600), 0.7),
-        (_vocabulary(frame, use), 1.0),
+    parts = [
+        (_shares(account, frame.capability[use], n, 256), 1.0),
+        (_shares(account, labels.topic[use], n, 600), 1.0),
+        (_shares(account, labels.form[use], n, 600), 0.7),
+        (_vocabulary(frame, rows), 1.0),
     ]
     volume = np.bincount(account, minlength=n).astype(np.float32)
-    vectors = np.concatenate([_dense(block) * weight for block, weight in blocks], axis=1)
+    vectors = np.concatenate([_dense(part) * weight for part, weight in parts], axis=1)
     there = volume >= least
     if there.any():
         vectors -= vectors[there].mean(axis=0)
@@ -101,18 +105,39 @@ def task_vectors(
     return np.asarray(vectors, np.float32)
 
 
-def _shares(account: Codes, value: npt.NDArray[np.int64], n: int, width: int) -> sp.csr_matrix:
-    counts = sp.csr_matrix((np.ones(len(value), np.float32), (account, value)), shape=(n, width))
+def _shares(account: Codes, value: npt.NDArray[np.integer], n: int, width: int) -> sp.csr_matrix:
+    pairs = incidence(account, value.astype(np.int16), n)
+    counts = (pairs.count.astype(np.float32), pairs.value, pairs.start)
+    return _roots(sp.csr_matrix(counts, shape=(n, width)))
+
+
+def _roots(counts: sp.csr_matrix) -> sp.csr_matrix:
+    """Return the square roots of each account's shares."""
     total = np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1.0)
     return sp.csr_matrix((sp.diags(1.0 / total) @ counts).sqrt())
 
 
-def _vocabulary(frame: Frame, use: npt.NDArray[np.bool_]) -> sp.csr_matrix:
-    words = (frame.sketch.flat >> np.uint64(60)) == np.uint64(Kind.WORD)
-    rows = frame.sketch.rows()[words]
-    inside = use[rows]
-    bucket = (frame.sketch.flat[words][inside] % np.uint64(WORD_BUCKETS)).astype(np.int64)
-    return _shares(frame.account[rows[inside]], bucket, frame.n_accounts, WORD_BUCKETS)
+def _vocabulary(frame: Frame, use: npt.NDArray[np.bool_] | None) -> sp.csr_matrix:
+    counts = np.zeros((frame.n_accounts, WORD_BUCKETS), np.float32)
+    for place, lists in frame.sketch:
+        _count_words(
+            frame.account[place], lists.offsets, lists.flat, np.ones(0, bool) if use is None else use[place], counts
+        )
+    return _roots(sp.csr_matrix(counts))
+
+
+@compiled
+def _count_words(
+    account: Codes, offsets: npt.NDArray[np.int64], flat: U64, use: npt.NDArray[np.bool_],
+    counts: npt.NDArray[np.float32],
+) -> None:  # fmt: skip
+    """Add the words of each row to its account's buckets; ``use`` says which rows count (all when empty)."""
+    for row in range(len(account)):
+        if len(use) and not use[row]:
+            continue
+        for k in range(offsets[row], offsets[row + 1]):
+            if flat[k] >> np.uint64(60) == _WORD:
+                counts[account[row], whole(flat[k] % _BUCKETS)] += np.float32(1.0)
 
 
 def _dense(block: sp.csr_matrix) -> npt.NDArray[np.float32]:

@@ -12,7 +12,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from stillwatch.signals.frame import Codes, Frame, Ints
+from stillwatch.signals.columns import Codes, Ints, blocks
+from stillwatch.signals.frame import Frame
+from stillwatch.signals.habits import pairs_of
 from stillwatch.signals.sketch import Kind
 
 STACK_KINDS = (Kind.SHINGLE, Kind.SYSTEM, Kind.TOOL, Kind.HEAD, Kind.TAIL, Kind.SYSTEM_ID, Kind.TOOLSET)
@@ -77,22 +79,28 @@ class Incidence:
         return Incidence(account, value, self.count[mask], start, int(values.sum()), label)
 
 
-def incidence(account: Codes, value: Ints, n_accounts: int, label: npt.NDArray[np.uint64] | None = None) -> Incidence:
+def incidence(
+    account: Codes, value: npt.NDArray[np.signedinteger], n_accounts: int, label: npt.NDArray[np.uint64] | None = None
+) -> Incidence:
     """Count account × value pairs; rows with a negative value are left out.
 
     >>> pairs = incidence(np.array([0, 0, 1], np.int32), np.array([1, 1, 0]), 2)
     >>> pairs.count.tolist(), pairs.start.tolist()
     ([2, 1], [0, 1, 2])
     """
-    there = value >= 0
-    account, value = account[there], value[there].astype(np.int64)
-    n_values = int(value.max()) + 1 if len(value) else 0
-    if label is not None:
-        n_values = len(label)
-    keys, counts = np.unique(account.astype(np.int64) * max(1, n_values) + value, return_counts=True)
-    owner = (keys // max(1, n_values)).astype(np.int32)
+    n_values = len(label) if label is not None else int(value.max(initial=-1)) + 1
+    width = max(1, n_values)
+    found, counted = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for block in blocks(account):
+        there = value[block] >= 0
+        keys = account[block][there].astype(np.int64) * width + value[block][there]
+        distinct, counts = np.unique(keys, return_counts=True)
+        found.append(distinct)
+        counted.append(counts)
+    keys, counts = np.concatenate(found), np.concatenate(counted)
+    owner = (keys // width).astype(np.int32)
     start = np.searchsorted(owner, np.arange(n_accounts + 1)).astype(np.int64)
-    return Incidence(owner, (keys % max(1, n_values)).astype(np.int32), counts, start, n_values, label)
+    return Incidence(owner, (keys % width).astype(np.int32), counts, start, n_values, label)
 
 
 def content_traits(frame: Frame, *, min_holders: int = 5) -> Incidence:
@@ -109,11 +117,11 @@ def content_traits(frame: Frame, *, min_holders: int = 5) -> Incidence:
     >>> content_traits(frame, min_holders=2).account.tolist()
     [0, 1]
     """
-    kinds = frame.sketch.flat >> np.uint64(60)
-    wanted = np.isin(kinds, np.array(STACK_KINDS, np.uint64))
-    rows = frame.sketch.rows()[wanted]
-    label, value = np.unique(frame.sketch.flat[wanted], return_inverse=True)
-    pairs = incidence(frame.account[rows], value.astype(np.int64), frame.n_accounts, label)
+    wanted = np.zeros(16, bool)
+    wanted[list(STACK_KINDS)] = True
+    account, value, count, label = pairs_of(frame.sketch, frame.account, wanted, min_holders)
+    start = np.searchsorted(account, np.arange(frame.n_accounts + 1)).astype(np.int64)
+    pairs = Incidence(account, value, count, start, len(label), label)
     habit = (pairs.count >= 2) | (frame.volume()[pairs.account] <= 4)
     holders = np.bincount(pairs.value[habit], minlength=pairs.n_values)
     return pairs.keep(habit, holders >= min_holders)
@@ -133,12 +141,9 @@ def client_traits(frame: Frame) -> dict[str, Incidence]:
     >>> client_traits(frame)["user_agent"].value.tolist()
     [0]
     """
-    families: dict[str, Ints] = {
-        name: frame.code[name].astype(np.int64) for name in ("user_agent", "tls_fingerprint", "client_fingerprint")
-    }
-    families["parameters"] = _parameters(frame)
     held = {}
-    for name, value in families.items():
+    for name in ("user_agent", "tls_fingerprint", "client_fingerprint", "parameters"):
+        value = _parameters(frame) if name == "parameters" else frame.code[name]
         pairs = incidence(frame.account, value, frame.n_accounts)
         often = pairs.count >= 0.2 * frame.volume()[pairs.account]
         held[name] = pairs.keep(often, np.ones(pairs.n_values, bool))
@@ -146,14 +151,16 @@ def client_traits(frame: Frame) -> dict[str, Incidence]:
 
 
 def _parameters(frame: Frame) -> Ints:
-    """Code the combination of request parameters; -1 where none was set."""
-    columns = [np.nan_to_num(frame.number[name], nan=-1.0) for name in ("max_tokens", "temperature", "n_choices")]
-    table = np.stack([*columns, frame.flag["logprobs_requested"].astype(float)], axis=1)
-    if not len(table):
-        return np.zeros(0, np.int64)
-    _, combination = np.unique(table, axis=0, return_inverse=True)
+    """Code the combination of request parameters, in the order of their values; -1 where none was set."""
+    combination = np.zeros(len(frame.account), np.int64)
+    for name in ("max_tokens", "temperature", "n_choices", "logprobs_requested"):
+        column = frame.flag[name] if name == "logprobs_requested" else np.nan_to_num(frame.number[name], nan=-1.0)
+        distinct = np.unique(column)
+        combination = combination * len(distinct) + np.searchsorted(distinct, column)
+    _, combination = np.unique(combination, return_inverse=True)
     combination = combination.reshape(-1).astype(np.int64)
-    combination[(table[:, :2] < 0).all(axis=1)] = -1
+    unset = np.nan_to_num(frame.number["max_tokens"], nan=-1.0) < 0
+    combination[unset & (np.nan_to_num(frame.number["temperature"], nan=-1.0) < 0)] = -1
     return combination
 
 
@@ -169,7 +176,7 @@ def network_traits(frame: Frame, *, most: int = 64) -> dict[str, Incidence]:
     """
     held = {}
     for name in ("ip", "ip_prefix"):
-        pairs = incidence(frame.account, frame.code[name].astype(np.int64), frame.n_accounts)
+        pairs = incidence(frame.account, frame.code[name], frame.n_accounts)
         order = np.lexsort((-pairs.count, pairs.account))
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order)) - pairs.start[pairs.account[order]]
@@ -187,10 +194,7 @@ def identity_traits(frame: Frame) -> dict[str, Incidence]:
     [2]
     """
     everyone = np.arange(frame.n_accounts, dtype=np.int32)
-    return {
-        name: incidence(everyone, frame.attribute[name].astype(np.int64), frame.n_accounts)
-        for name in IDENTITY_FAMILIES
-    }
+    return {name: incidence(everyone, frame.attribute[name], frame.n_accounts) for name in IDENTITY_FAMILIES}
 
 
 def main_value(frame: Frame, name: str) -> Codes:
@@ -201,7 +205,7 @@ def main_value(frame: Frame, name: str) -> Codes:
     >>> main_value(frame, "country").tolist()
     [4, -1, -1]
     """
-    pairs = incidence(frame.account, frame.code[name].astype(np.int64), frame.n_accounts)
+    pairs = incidence(frame.account, frame.code[name], frame.n_accounts)
     order = np.lexsort((pairs.value, -pairs.count, pairs.account))
     first = np.full(frame.n_accounts, -1, np.int32)
     owners, at = np.unique(pairs.account[order], return_index=True)

@@ -6,13 +6,16 @@ colleagues, classes and resellers' customers, who share everything *but* this, f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from stillwatch.signals.columns import U64, Ints, blocks, tallies
 from stillwatch.signals.cues import CAPABILITIES
-from stillwatch.signals.frame import Frame, Ints
+from stillwatch.signals.frame import Frame
 from stillwatch.signals.sketch import Kind
 from stillwatch.signals.tasks import Tasks
 
@@ -32,6 +35,42 @@ _LEAST = 4
 
 
 @dataclass(frozen=True)
+class ByExchange:
+    """What each exchange is worth, in few bytes: indexing gives floats, NaN where a feature is absent.
+
+    ``times`` is how often the account asks the prompt (0 without a prompt), ``alone`` whether the exchange is alone in
+    its session (-1 unknown); ``of[rows]`` is rows × 5 features, ``of[rows, k]`` the k-th.
+
+    >>> of = ByExchange(np.array([2, 0], np.uint32), np.array([1, -1], np.int8), {}, np.ones(2, bool), np.ones(2, bool))
+    >>> of[:, 0].tolist(), of[:, 1].tolist()
+    ([0.5, nan], [1.0, nan])
+    """
+
+    times: npt.NDArray[np.uint32]
+    alone: npt.NDArray[np.int8]
+    tokens: Mapping[str, Floats]
+    elicits: Mask
+    valued: Mask
+
+    def __getitem__(self, key: Any) -> Floats:
+        if isinstance(key, tuple):
+            return self._feature(*key)
+        return np.stack([self._feature(key, k) for k in range(5)], axis=1)
+
+    def _feature(self, rows: Any, k: int) -> Floats:
+        if k == 0:
+            times = self.times[rows]
+            return np.asarray(np.where(times > 0, 1.0 / np.maximum(times, 1), np.nan), np.float64)
+        if k == 1:
+            alone = self.alone[rows].astype(float)
+            return np.where(alone < 0, np.nan, alone)
+        if k == 2:
+            given, asked = self.tokens["output_tokens"][rows], self.tokens["input_tokens"][rows]
+            return np.asarray(given / np.maximum(given + asked, 1.0))
+        return np.asarray((self.elicits if k == 3 else self.valued)[rows].astype(float), np.float64)
+
+
+@dataclass(frozen=True)
 class Worth:
     """Worth by exchange (exchanges × 5 shares, NaN when absent) and by account, and the scale to read a group on.
 
@@ -43,7 +82,7 @@ class Worth:
     ('novel inputs', 6)
     """
 
-    exchange: Floats
+    exchange: Floats | ByExchange
     scale: tuple[Floats, ...]
     account: Floats
     names: tuple[str, ...] = tuple(WEIGHTS)
@@ -58,24 +97,16 @@ def worth(frame: Frame, labels: Tasks, *, high_value: frozenset[int]) -> Worth:
     >>> from stillwatch.signals.frame import Ragged
     >>> frame = SimpleNamespace(account=np.repeat([0, 1], 4), n_accounts=2, n_exchanges=8, capability=np.arange(8))
     >>> frame.sketch, frame.volume = Ragged(np.zeros(9, np.int64), np.zeros(0, np.uint64)), lambda: np.array([4, 4])
-    >>> frame.code, frame.number = {"session_id": np.arange(8)}, {"input_tokens": np.ones(8)}
+    >>> frame.digest, frame.number = {"session_id": np.arange(1, 9, dtype=np.uint64)}, {"input_tokens": np.ones(8)}
     >>> frame.number["output_tokens"] = np.ones(8)
     >>> labels = Tasks(None, None, frame.account > 0, np.arange(8), 8)
     >>> worth(frame, labels, high_value=frozenset({5, 6, 7})).account.round(2).tolist()
     [0.37, 0.62]
     """
-    exchange = np.stack(
-        [
-            _novelty(frame),
-            _single_turns(frame),
-            _answer_share(frame),
-            labels.elicits.astype(float),
-            np.isin(frame.capability, np.array(sorted(high_value), np.uint8)).astype(float),
-        ],
-        axis=1,
-    )
-    everyone = np.ones(frame.n_exchanges, bool)
-    features = _by_account(frame, labels, exchange, everyone)
+    valued = np.zeros(256, bool)
+    valued[list(high_value)] = True
+    exchange = ByExchange(_here(frame), _alone(frame), frame.number, labels.elicits, valued[frame.capability])
+    features = _by_account(frame, labels, exchange, None)
     loud = frame.volume() >= _LEAST
     scale = tuple(np.sort(column[loud & np.isfinite(column)]) for column in features.T)
     score = _percentiles(features, scale)
@@ -87,7 +118,7 @@ def group_worth(frame: Frame, labels: Tasks, measured: Worth, rows: Mask) -> tup
 
     Accounts count alike, however much they sent; a feature that the data lack is left out of the mean.
 
-    ``rows`` is a mask over the exchanges. NaN when no feature is known.
+    ``rows`` is a mask over the exchanges, or their numbers. NaN when no feature is known.
 
     >>> from types import SimpleNamespace
     >>> frame, labels = SimpleNamespace(account=np.zeros(4, int), n_accounts=1), SimpleNamespace(cell=np.zeros(4, int))
@@ -128,65 +159,75 @@ def repeats(frame: Frame) -> tuple[Floats, Floats]:
     >>> [counts.tolist() for counts in repeats(frame)]
     [[2.0, 2.0, 1.0, nan], [3.0, 3.0, 3.0, nan]]
     """
-    whole = (frame.sketch.flat >> np.uint64(60)) == np.uint64(Kind.PAYLOAD)
-    rows = frame.sketch.rows()[whole]
-    _, prompt, everywhere = np.unique(frame.sketch.flat[whole], return_inverse=True, return_counts=True)
-    key = prompt.reshape(-1).astype(np.int64) * max(1, frame.n_accounts) + frame.account[rows]
-    _, inverse, here = np.unique(key, return_inverse=True, return_counts=True)
-    counts = np.full((2, frame.n_exchanges), np.nan)
-    counts[0, rows], counts[1, rows] = here[inverse.reshape(-1)], everywhere[prompt.reshape(-1)]
-    return counts[0], counts[1]
+    here, everywhere = _here(frame), tallies(_prompts(frame))
+    return np.where(here > 0, here, np.nan), np.where(everywhere > 0, everywhere, np.nan)
 
 
-def _novelty(frame: Frame) -> Floats:
-    """Return 1 / (times the account asks the whole prompt): 1 for a prompt asked once; NaN without a prompt.
+def _prompts(frame: Frame) -> U64:
+    """Return the hash of each exchange's whole prompt, 0 without a prompt."""
+    out = np.zeros(frame.n_exchanges, np.uint64)
+    for place, lists in frame.sketch:
+        whole = (lists.flat >> np.uint64(60)) == np.uint64(Kind.PAYLOAD)
+        out[place[lists.rows()[whole]]] = lists.flat[whole]
+    return out
+
+
+def _here(frame: Frame) -> npt.NDArray[np.uint32]:
+    """Return how often each exchange's whole prompt occurs in its account, 0 without a prompt.
 
     Repeats over accounts are left to the evaluation test: a harvest that draws from a fixed corpus repeats there too.
     """
-    return 1.0 / repeats(frame)[0]
+    prompts, out = _prompts(frame), np.zeros(frame.n_exchanges, np.uint32)
+    for block in blocks(frame.account):
+        _, prompt = np.unique(prompts[block], return_inverse=True)
+        key = prompt.reshape(-1).astype(np.int64) * max(1, frame.n_accounts) + frame.account[block]
+        _, pair, counts = np.unique(key, return_inverse=True, return_counts=True)
+        out[block] = np.where(prompts[block] == 0, 0, counts[pair.reshape(-1)])
+    return out
 
 
-def _single_turns(frame: Frame) -> Floats:
-    """Return 1 where the exchange is alone in its session; an exchange without a session counts as alone."""
-    session = frame.code["session_id"]
-    if not len(session) or session.max() < 0:
-        return np.full(frame.n_exchanges, np.nan)
-    size = np.bincount(session[session >= 0])
-    return np.where(session < 0, 1.0, (size[np.clip(session, 0, None)] == 1).astype(float))
+def _alone(frame: Frame) -> npt.NDArray[np.int8]:
+    """Return 1 where the exchange is alone in its session (or has none), else 0; -1 when the data have no sessions."""
+    session = frame.digest["session_id"]
+    if not session.any():
+        return np.full(frame.n_exchanges, -1, np.int8)
+    return np.asarray(tallies(session) <= 1, np.int8)
 
 
-def _answer_share(frame: Frame) -> Floats:
-    """Return output tokens over all tokens; NaN where tokens are absent."""
-    given, asked = frame.number["output_tokens"], frame.number["input_tokens"]
-    return np.asarray(given / np.maximum(given + asked, 1.0))
+def _by_account(frame: Frame, labels: Tasks, exchange: Floats | ByExchange, rows: Mask | None) -> Floats:
+    """Average the exchange features by account and add systematic coverage (accounts × 6, NaN when absent).
 
-
-def _by_account(frame: Frame, labels: Tasks, exchange: Floats, rows: Mask) -> Floats:
-    """Average the exchange features by account and add systematic coverage (accounts × 6, NaN when absent)."""
-    account, n = frame.account[rows], frame.n_accounts
-    columns = []
-    for feature in exchange[rows].T:
-        fine = np.isfinite(feature)
-        total = np.bincount(account[fine], weights=feature[fine], minlength=n)
-        count = np.bincount(account[fine], minlength=n).astype(float)
-        columns.append(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+    ``rows`` is a mask over the exchanges, or their numbers; None takes all, a block of accounts at a time.
+    """
+    account, n = frame.account, frame.n_accounts
+    chosen = blocks(account) if rows is None else [rows]
+    total, count = np.zeros((5, n)), np.zeros((5, n))
+    seen, volume = np.zeros(n), np.zeros(n)
+    for some in chosen:
+        owner = account[some]
+        for k in range(5):
+            feature = exchange[some, k]
+            fine = np.isfinite(feature)
+            total[k] += np.bincount(owner[fine], weights=feature[fine], minlength=n)
+            count[k] += np.bincount(owner[fine], minlength=n)
+        seen += _seen(owner, labels.cell[some], n)
+        volume += np.bincount(owner, minlength=n)
+    columns = [np.where(c > 0, t / np.maximum(c, 1), np.nan) for t, c in zip(total, count, strict=True)]
     columns[0] = _coarse(columns[0])
-    columns.append(_coverage(account, labels.cell[rows], n))
+    columns.append(np.where(volume >= _LEAST, seen / _COVERAGE_DRAWS, np.nan))
     return np.stack(columns, axis=1)
 
 
-def _coverage(account: npt.NDArray[np.int32], cell: npt.NDArray[np.int32], n: int) -> Floats:
-    """Return the expected number of distinct task cells in eight draws with replacement, over eight.
+def _seen(account: npt.NDArray[np.int32], cell: npt.NDArray[np.int32], n: int) -> Floats:
+    """Return the expected number of distinct task cells in eight draws with replacement, by account.
 
-    Rarefaction (Hurlbert 1971) makes busy and quiet accounts comparable; NaN below four exchanges.
+    Rarefaction (Hurlbert 1971) makes busy and quiet accounts comparable.
     """
     width = int(cell.max()) + 1 if len(cell) else 1
     keys, counts = np.unique(account.astype(np.int64) * width + cell, return_counts=True)
     owner: Ints = keys // width
-    volume = np.bincount(account, minlength=n).astype(float)
-    share = counts / volume[owner]
-    seen = np.bincount(owner, weights=1.0 - (1.0 - share) ** _COVERAGE_DRAWS, minlength=n)
-    return np.where(volume >= _LEAST, seen / _COVERAGE_DRAWS, np.nan)
+    share = counts / np.bincount(account, minlength=n)[owner]
+    return np.asarray(np.bincount(owner, weights=1.0 - (1.0 - share) ** _COVERAGE_DRAWS, minlength=n), np.float64)
 
 
 def _coarse(share: Floats) -> Floats:
