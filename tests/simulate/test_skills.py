@@ -215,13 +215,15 @@ def test_every_playbook_works_with_a_corpus_of_real_prompts(tmp_path: Path) -> N
     table = pa.Table.from_batches(list(dataset.batches(["exchange_id", "prompt_text"]))).join(
         dataset.labels()[1], "exchange_id"
     )
-    found: dict[str, set[str]] = {}
+    found: dict[str, list[str]] = {}
     for name, text in zip(table["campaign_id"].to_pylist(), table["prompt_text"].to_pylist(), strict=True):
-        found.setdefault(name or "", set()).add(text.split()[0])
-    assert "user" in found.pop("forwarding")
+        found.setdefault(name or "", []).append(text)
+    assert any(text.startswith("user") for text in found.pop("forwarding"))
     assert found.pop("")
-    assert "distill" in set.union(*found.values())
     assert len(found) >= 12
+    for name, texts in found.items():
+        assert sum("distill text" in text for text in texts) > 0.7 * len(texts), name
+    assert all("distill text" not in text.split("\n\n")[0] for text in found["fixed_prompt"])
 
 
 def test_a_world_with_rounds_keeps_the_contract(tmp_path: Path, rounds: Load) -> None:

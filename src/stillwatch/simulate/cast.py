@@ -72,6 +72,7 @@ def _work(population: Population, name: str, stage: Stage) -> Population:
         jobs=stage.jobs or population.jobs,
         system=stage.system or population.system,
         tools=stage.tools or population.tools,
+        inject=stage.inject or population.inject,
         part=replace(population.part, stage=stage),
     )
 

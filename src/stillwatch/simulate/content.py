@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from stillwatch.simulate.arrivals import Draw, Stream
@@ -82,9 +83,19 @@ def write(stream: Stream, draw: Draw, day_us: int, seed: int, corpus: Corpus | N
         source = mix(spec.name, names) if stream.campaign else key
         kinds = [kind_of(name) for name in spec.jobs]
         prompt, system = replace_texts(corpus, kinds, names, source, item, system)
+        prompt = _injected(spec, np.stack([item, _frames(spec, stream, rows, names, item)], axis=1), prompt)
     image = unit(mix(unique, "image")) < np.maximum(column["image"][names], spec.image)
     refused = refusals(stream, unique, column["refused"][names])
     return Texts(prompt, system, tools, column["output"][names], refused, image)
+
+
+def _injected(spec: Population, seeds: Keys, prompt: pa.Array) -> pa.Array:
+    """Return real prompts with the campaign's own order before each, as the grammar's prompts have it inside."""
+    if not spec.inject:
+        return prompt
+    roots = np.full(len(prompt), own_grammar().symbol(spec.inject), np.int64)
+    order = expand(own_grammar().tables, roots, seeds, np.zeros((len(prompt), 3), np.int64))
+    return pc.binary_join_element_wise(order, prompt, "\n\n")
 
 
 def _jobs_of_rows(stream: Stream, draw: Draw, item: Keys, day_us: int) -> tuple[Ints, Ints]:

@@ -109,7 +109,7 @@ def replace_texts(
 def kind_of(job: str) -> str:
     """Return the corpus kind that replaces a job.
 
-    >>> kind_of("eval_math"), kind_of("camp_code"), kind_of("chat_qa")
+    >>> kind_of("eval_math"), kind_of("harvest_clean"), kind_of("chat_qa")
     ('eval', 'distill', 'user')
     """
-    return {"eval": "eval", "camp": "distill"}.get(job.split("_")[0], "user")
+    return {"eval": "eval", "camp": "distill", "harvest": "distill"}.get(job.split("_")[0], "user")

@@ -62,6 +62,7 @@ class Stage:
     wordings are tried, of which ``working`` are answered; ``keep`` asks in those alone. ``refused`` below zero leaves
     the refusals to the jobs. ``replays``: each request carries a reasoning reference that another account was given.
     ``forwards`` names a population whose requests, of ``users`` people an account, are sent on.
+    ``inject``: the rule of the order that is put before real prompts (``--corpus``).
     ``turns``: mean length of its sessions; 0: the client names no session.
     """
 
@@ -72,6 +73,7 @@ class Stage:
     jobs: Mix = field(default_factory=dict)
     system: Mix = field(default_factory=dict)
     tools: Mix = field(default_factory=dict)
+    inject: str = ""
     turns: float = 0.0
     model: str = ""
     refused: float = -1.0

@@ -100,6 +100,7 @@ class Population:
     retained: float = 1.0
     follow: float = 0.3
     follow_days: float = 12
+    inject: str = ""
     campaign: Campaign | None = None
     stages: dict[str, Stage] = field(default_factory=dict)
     senders: dict[str, Population] = field(default_factory=dict)
@@ -254,7 +255,7 @@ def _stages(source: _Source, world: _Source) -> dict[str, Any]:
 def _check_names(source: _Source, content: Mapping[str, Any]) -> None:
     """Raise on a name that stands for nothing, where the value is a choice."""
     rules = set(own_grammar().numbers) | {"none"}
-    known = {**_CHOICES, "jobs": job_names(), "system": rules, "tools": rules}
+    known = {**_CHOICES, "jobs": job_names(), "system": rules, "tools": rules, "inject": rules | {""}}
     for key, names in known.items():
         given = content.get(key, {})
         for name in given if isinstance(given, dict) else [given]:
