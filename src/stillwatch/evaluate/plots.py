@@ -32,15 +32,16 @@ def plot(curve: Curve) -> Markup:
     >>> "cover, careful: 50.0 %" in drawn, drawn.startswith("<svg")
     (True, True)
     """
-    points = [point for line in curve.lines.values() for point in line]
-    low, high = min(x for x, _ in points), max(x for x, _ in points)
-    frame = Frame(520, 240, top=1.0, above=12, right=16, below=36)
+    places = [float(i) for i in range(len(curve.ticks))] or [x for line in curve.lines.values() for x, _ in line]
+    low, high = min(places), max(places)
+    frame = Frame(520, 240, top=1.0, above=12, right=30, below=36)
     room = (frame.width - frame.left - frame.right) / ((high - low) or 1)
 
     def across(x: float) -> float:
         return frame.left + (x - low) * room
 
-    body = [_grid(frame), _names(frame, curve, [across(x) for x in _marks(curve, low, high)], _marks(curve, low, high))]
+    marks = places if curve.ticks else [low + (high - low) * i / 4 for i in range(5)]
+    body = [_grid(frame), _names(frame, curve, [across(x) for x in marks], marks)]
     for number, (name, line) in enumerate(curve.lines.items()):
         path = "L".join(f"{across(x):.1f} {frame.y(y):.1f}" for x, y in line)
         body.append(f'<path class="line c{number % 8}" d="M{path}"/>')
@@ -50,11 +51,6 @@ def plot(curve: Curve) -> Markup:
             for x, y in line
         ]
     return figure(frame, body, curve.title)
-
-
-def _marks(curve: Curve, low: float, high: float) -> list[float]:
-    count = len(curve.ticks) or 5
-    return [float(i) for i in range(count)] if curve.ticks else [low + (high - low) * i / 4 for i in range(count)]
 
 
 def _at(curve: Curve, x: float) -> str:

@@ -293,7 +293,7 @@ def membership(card: Scorecard) -> Section:
     """Return the reliability of Stillwatch's membership probabilities.
 
     >>> membership(example_card()).rows[0][0]
-    '0.9000'
+    '0.90000'
     """
     cells = ours(card, "worlds")
     pool = [(float(p), int(n), int(k)) for r in results(cells) for p, n, k in r["membership"]]
@@ -304,7 +304,7 @@ def membership(card: Scorecard) -> Section:
         "Membership probabilities",
         f"Bins of about equal mass over reported members (0.5 and above). Expected calibration error {error}.",
         ("stated", "accounts", "came true"),
-        [(f"{one.stated:.4f}", f"{one.of:,}", str(counted(one.true, one.of))) for one in curve],
+        [(f"{one.stated:.5f}", f"{one.of:,}", str(counted(one.true, one.of))) for one in curve],
         [Curve("Reliability of membership", "stated", {"came true": points, "ideal": [(0.5, 0.5), (1.0, 1.0)]})]
         if curve
         else [],
