@@ -83,7 +83,11 @@ class Scorecard(msgspec.Struct, frozen=True):
     figures: dict[str, dict[str, Figure]]
 
     def of(self, part: str) -> list[Scored]:
-        """Return the cells of a part that were measured."""
+        """Return the cells of a part that were measured.
+
+        >>> len(example_card().of("worlds"))
+        1
+        """
         return [one for one in self.cells if one.part == part and one.result is not None]
 
 

@@ -72,7 +72,15 @@ class Order(msgspec.Struct, frozen=True):
 
 
 def carry_out(order: Order) -> dict[str, Any]:
-    """Do what an order says and return what was measured (for a simulation: accounts and exchanges)."""
+    """Do what an order says and return what was measured (for a simulation: accounts and exchanges).
+
+    Raises :class:`ConfigError` when the order names neither a scene nor a cell, or a cell that cannot be.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     carry_out(Order(folder, scene=Scene("tiny", 1, 0.01)))["accounts"] > 10
+    True
+    """
     if order.cell is None:
         if order.scene is None:
             raise ConfigError("an order names a scene or a cell")

@@ -75,6 +75,14 @@ def follow(detector: Detector, dataset: Dataset, work: Path, hours: float = 24) 
     """Yield a detector's findings of each growing prefix of a dataset, with the moment it was scanned at.
 
     The detector gets the same folder each time, so that it can go on from its earlier findings.
+
+    >>> import tempfile
+    >>> from types import SimpleNamespace
+    >>> counts = SimpleNamespace(find=lambda known, work: known.count_exchanges())
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     grown = [found for _, found in follow(counts, example_dataset(), Path(folder), 120)]
+    >>> len(grown), grown[0] < grown[1] == example_dataset().count_exchanges()
+    (2, True)
     """
     for moment in moments(dataset, hours):
         known = prefix(dataset, moment, work / "known")

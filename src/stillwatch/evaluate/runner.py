@@ -49,11 +49,22 @@ class Runner:
         return self.folder / "cells" / f"{task.key}.json"
 
     def error(self, task: Task) -> Path:
-        """Return the file that says why a task failed."""
+        """Return the file that says why a task failed.
+
+        >>> Runner(Path("out"), None, None).error(Task("k", "w")).name
+        'k.error'
+        """
         return self.result(task).with_suffix(".error")
 
     def run(self, tasks: Sequence[Task], jobs: int = 2, progress: Progress = silent) -> None:
-        """Do the tasks that are not finished, ``jobs`` at a time and world by world; one that fails stops no other."""
+        """Do the tasks that are not finished, ``jobs`` at a time and world by world; one that fails stops no other.
+
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     fails = Runner(Path(folder), lambda name, into: (["true"], b""), lambda *_: (["false"], b""))
+        ...     fails.run([Task("k", "w")])
+        ...     fails.error(Task("k", "w")).exists()
+        True
+        """
         open_tasks = [task for task in tasks if not self.result(task).exists()]
         self._left = Counter(task.world for task in open_tasks)
         self._locks = {task.world: Lock() for task in open_tasks}

@@ -55,51 +55,53 @@ def _figure_table(card: Scorecard, part: str, names: Sequence[str]) -> list[Sequ
     return rows
 
 
+_KINDS = {
+    "Detection": (
+        "campaign recall",
+        "account precision",
+        "account recall",
+        "account F1",
+        "innocents swept",
+        "false reports",
+    ),
+    "Exchanges and grouping": (
+        "exchange precision",
+        "exchange recall",
+        "mixed precision",
+        "mixed recall",
+        "B-cubed F1",
+        "pair F1",
+    ),
+    "Ranking": (
+        "AUC",
+        "AUPRC",
+        "recall at 0.1 % false alarms",
+        "recall at 1 % false alarms",
+        "precision in 50",
+        "precision in 200",
+        "precision in 1000",
+    ),
+}
+_ABOUT = {
+    "Detection": "A campaign is found when half of its accounts or more are in one reported campaign, and half of "
+    "that one's or more are its own. Only the verdict `campaign` counts. Without a report, precision is 1.",
+    "Exchanges and grouping": "An exchange is laid to a reported campaign from probability 0.5 on. Mixed: accounts "
+    "with campaign exchanges and exchanges of their own. B-cubed and pairs compare the grouping of all accounts "
+    "that belong to a campaign or are accused.",
+    "Ranking": "Means over worlds of how the account score ranks; ties count as ties.",
+}
+
+
 def detection(card: Scorecard) -> list[Section]:
     """Return the tables that compare detectors on the worlds: detection, exchanges and grouping, ranking.
 
     >>> [section.title for section in detection(example_card())]
     ['Detection', 'Exchanges and grouping', 'Ranking']
     """
-    kinds = {
-        "Detection": (
-            "campaign recall",
-            "account precision",
-            "account recall",
-            "account F1",
-            "innocents swept",
-            "false reports",
-        ),
-        "Exchanges and grouping": (
-            "exchange precision",
-            "exchange recall",
-            "mixed precision",
-            "mixed recall",
-            "B-cubed F1",
-            "pair F1",
-        ),
-        "Ranking": (
-            "AUC",
-            "AUPRC",
-            "recall at 0.1 % false alarms",
-            "recall at 1 % false alarms",
-            "precision in 50",
-            "precision in 200",
-            "precision in 1000",
-        ),
-    }
-    about = {
-        "Detection": "A campaign is found when half of its accounts or more are in one reported campaign, and half of "
-        "that one's or more are its own. Only the verdict `campaign` counts. Without a report, precision is 1.",
-        "Exchanges and grouping": "An exchange is laid to a reported campaign from probability 0.5 on. Mixed: accounts "
-        "with campaign exchanges and exchanges of their own. B-cubed and pairs compare the grouping of all accounts "
-        "that belong to a campaign or are accused.",
-        "Ranking": "Means over worlds of how the account score ranks; ties count as ties.",
-    }
     header = ("world", "detector", "seeds")
     return [
-        Section(title, about[title], (*header, *names), _figure_table(card, "worlds", names))
-        for title, names in kinds.items()
+        Section(title, _ABOUT[title], (*header, *names), _figure_table(card, "worlds", names))
+        for title, names in _KINDS.items()
     ]
 
 

@@ -150,7 +150,11 @@ class Comparison:
 
     @property
     def majority(self) -> Ints:
-        """The campaign that most accounts of a group belong to; below 0 when none does."""
+        """The campaign that most accounts of a group belong to; below 0 when none does.
+
+        >>> Comparison.majority.fget(example_comparison()).tolist()
+        [0, 1, 2]
+        """
         return _most(self.group, self.truth.belongs, len(self.groups))
 
 
