@@ -5,19 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stillwatch.cli.app import app
 from stillwatch.cli.progress import progress_bar
 from stillwatch.errors import ConfigError, StillwatchError
-from stillwatch.evaluate import pages
-from stillwatch.evaluate.baseline import changes, compared
-from stillwatch.evaluate.bench import Scorecard
-from stillwatch.evaluate.bench import bench as run
-from stillwatch.evaluate.detectors import DETECTORS
-from stillwatch.evaluate.plan import ALL, KNOBS, PLANS, Wish, plan
+
+if TYPE_CHECKING:
+    from stillwatch.evaluate.bench import Scorecard
+    from stillwatch.evaluate.plan import Wish
 
 
 class GotWorse(StillwatchError):  # noqa: N818 - named after what happened
@@ -64,6 +62,9 @@ def bench(
 
     Example: `stillwatch bench --plan quick --out bench`
     """
+    from stillwatch.evaluate import pages
+    from stillwatch.evaluate.bench import bench as run
+
     wish = _wish(
         preset,
         worlds=worlds,
@@ -93,6 +94,9 @@ def bench(
 
 def _wish(preset: str, *, detectors: str | None, sweep: str | None, **asked: Any) -> Wish:
     """Return the preset with what was asked for in its place."""
+    from stillwatch.evaluate.detectors import DETECTORS
+    from stillwatch.evaluate.plan import ALL, KNOBS, PLANS, Wish, plan
+
     if preset and preset not in PLANS:
         raise ConfigError(f"--plan {preset}: known are {', '.join(PLANS)}")
     asked["detectors"] = tuple(DETECTORS if detectors == "all" else detectors.split(",")) if detectors else None
@@ -105,6 +109,8 @@ def _wish(preset: str, *, detectors: str | None, sweep: str | None, **asked: Any
 
 def _judge(card: Scorecard, earlier: Scorecard | None, *, quiet: bool) -> None:
     """Print what changed since the baseline, and end the run with an error when it is worse or incomplete."""
+    from stillwatch.evaluate.baseline import changes, compared
+
     unfinished = [one for one in card.cells if one.result is None]
     if unfinished:
         raise GotWorse(f"{len(unfinished)} of {len(card.cells)} cells did not finish; the first: {unfinished[0].error}")

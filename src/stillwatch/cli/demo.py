@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from stillwatch.cases.report import write_report
-from stillwatch.cases.scan import scan
 from stillwatch.cli.app import app
 from stillwatch.cli.progress import progress_bar
 from stillwatch.cli.tables import print_summary
@@ -32,6 +30,9 @@ def demo(
 
     Example: `stillwatch demo --world tiny --out demo`
     """
+    from stillwatch.cases.report import write_report
+    from stillwatch.cases.scan import scan
+
     data = out / "world"
     with progress_bar(quiet=quiet) as progress:
         summary = simulate(load_world(world), data, seed=seed, replace=True, progress=progress)

@@ -45,6 +45,8 @@ def serve_document() -> dict[str, Any]:
 
 def _document(paths: dict[str, Any]) -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components([Request, Verdict], ref_template="#/components/schemas/{name}")
+    for schema in schemas.values():
+        schema["description"] = " ".join(schema.get("description", "").partition(">>>")[0].split())
     schemas["Request"]["anyOf"] = [_named("account"), _named("key")]
     return {
         "openapi": "3.1.0",
