@@ -74,8 +74,7 @@ def test_detection_on_a_fixed_world_holds(card: Scorecard) -> None:
 
 def test_no_detector_sees_a_label(tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a detector is given holds no label, measured once or day by day."""
-    monkeypatch.setitem(DETECTORS, "nosy", f"{__name__}:Nosy")
-    monkeypatch.setattr("stillwatch.evaluate.cells.detector", lambda name: Nosy())
+    monkeypatch.setitem(DETECTORS, "nosy", Nosy())
     for kind in ("measure", "daily"):
         cell = Cell(Scene("tiny", 2), kind, "nosy", hours=120)  # type: ignore[arg-type]
         result = carry_out(Order(str(tiny.path), cell=cell, work=str(tmp_path / "work")))
