@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from stillwatch.response.decide import Decision
 from stillwatch.service.answers import Answer, notice, problem, refusal
-from stillwatch.service.check import Ask, notes
+from stillwatch.service.check import Desk, notes
 from stillwatch.service.deciding import MOST_BYTES
 from stillwatch.service.keys import Door
 from stillwatch.service.web import Problem, Receive, Scope, Send, log, presented_key, read_body, send_answer
@@ -73,9 +73,9 @@ class CheckEndpoint:
     Stillwatch being gone: as configured there, never as a refusal of the customer.
     """
 
-    def __init__(self, ask: Ask, door: Door) -> None:
-        """Serve what ``ask`` decides to whom ``door`` admits."""
-        self._ask, self._door = ask, door
+    def __init__(self, desk: Desk, door: Door) -> None:
+        """Serve what ``desk`` answers to whom ``door`` admits."""
+        self._desk, self._door = desk, door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one question."""
@@ -91,19 +91,20 @@ class CheckEndpoint:
             await send_answer(send, problem(503, "Not answered", "The gateway's question was not taken; see the log."))
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        decision, dialect = self._ask(f"/{path}", headers, body)
+        decision, dialect = self._desk.ask(f"/{path}", headers, body)
         if gateway == "nginx" and decision.delay_ms and not decision.refuses:
             await asyncio.sleep(decision.delay_ms / 1000)  # nginx has no delay of its own
         await send_answer(send, _SHAPES[gateway](decision, dialect))
 
 
-def check_route(ask: Ask, door: Door) -> Route:
+def check_route(desk: Desk, door: Door) -> Route:
     """Return the route of both gateways.
 
-    >>> check_route(lambda path, headers, body: (Decision(), None), Door(None)).path
+    >>> from stillwatch.service.check import Names
+    >>> check_route(Desk(lambda request: Decision(), lambda request: True, Names()), Door(None)).path
     '/v1/check/{request:path}'
     """
-    return Route(f"{PREFIX}{{request:path}}", CheckEndpoint(ask, door))
+    return Route(f"{PREFIX}{{request:path}}", CheckEndpoint(desk, door))
 
 
 PREFIX = "/v1/check/"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -142,20 +143,32 @@ def notes(decision: Decision) -> dict[str, str]:
     return said
 
 
-Ask = Callable[[str, Mapping[str, str], bytes], tuple[Decision, str | None]]
-"""Decides on a request (path, headers with lower-case names, body) and names the dialect of its errors."""
+class Desk(NamedTuple):
+    """Where gateways ask: ``answer`` decides, ``lists`` says whether an account has a measure at all.
 
-
-def asking(answer: Callable[[Request], Decision], names: Names) -> Ask:
-    """Return a function that reads a request as gateways hand it over, and decides on it.
-
-    >>> ask = asking(lambda request: Decision(action="tag", campaign=request.account), Names())
-    >>> ask("/v1/messages", {"x-account-id": "a"}, b"")
+    >>> desk = Desk(lambda request: Decision(action="tag", campaign=request.account), lambda request: True, Names())
+    >>> desk.ask("/v1/messages", {"x-account-id": "a"}, b"")
     (Decision(action='tag', ... campaign='a', ...), 'anthropic')
     """
 
-    def ask(path: str, headers: Mapping[str, str], body: bytes) -> tuple[Decision, str | None]:
-        request = question(path, headers, body, names)
-        return answer(request), request.dialect
+    answer: Callable[[Request], Decision]
+    lists: Callable[[Request], bool]
+    names: Names
 
-    return ask
+    def ask(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[Decision, str | None]:
+        """Decide on a request as a gateway hands it over (see :func:`question`); names the dialect of its errors too.
+
+        >>> Desk(lambda request: Decision(), lambda request: True, Names()).ask("/generate", {}, b"")[1] is None
+        True
+        """
+        request = question(path, headers, body, self.names)
+        return self.answer(request), request.dialect
+
+    def knows(self, headers: Mapping[str, str]) -> bool:
+        """Say whether the account that the headers name has a measure, so that its prompt can matter.
+
+        >>> desk = Desk(lambda request: Decision(), lambda request: request.account == "a", Names())
+        >>> desk.knows({"x-account-id": "a"}), desk.knows({"x-account-id": "b"})
+        (True, False)
+        """
+        return self.lists(Request(account=headers.get(self.names.account), key=headers.get(self.names.key)))

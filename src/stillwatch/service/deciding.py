@@ -64,6 +64,16 @@ class Decider:
         self.meters.decided(decision)
         return decision
 
+    def lists(self, request: Request) -> bool:
+        """Say whether the request's account has a measure in force; without a good snapshot nobody has."""
+        now = self._clock()
+        snapshot = self.node.current
+        if snapshot is None or self.trouble(now):
+            return False
+        if self._sealed is not None:
+            request = self._in_stored_form(request, self._sealed)
+        return bool(snapshot.find(request.subject, now))
+
     def trouble(self, now: float) -> str:
         """Say why the node has no good snapshot: ``no-snapshot``, ``stale``, or nothing when it has."""
         if self.node.current is None:

@@ -1,6 +1,7 @@
 """Envoy's ext_proc over gRPC: a stream a request, which may also change the request's body.
 
-Requests are read whole (``BUFFERED``); of the response only the headers are seen, so that streams pass untouched.
+The body is read (whole, ``BUFFERED``) only when the account has a measure; for all others the headers are the only
+message. Of a response only the headers are seen, so that streams pass untouched.
 """
 
 from __future__ import annotations
@@ -9,9 +10,15 @@ from stillwatch.response.decide import Decision
 from stillwatch.service.answers import notice, refusal
 from stillwatch.service.authz_grpc import options
 from stillwatch.service.authz_http import upstream
-from stillwatch.service.check import Ask
+from stillwatch.service.check import Desk
 from stillwatch.service.edits import edited
-from stillwatch.service.protos.envoy_pb2 import CommonResponse, HttpHeaders, ProcessingRequest, ProcessingResponse
+from stillwatch.service.protos.envoy_pb2 import (
+    CommonResponse,
+    HttpHeaders,
+    ProcessingMode,
+    ProcessingRequest,
+    ProcessingResponse,
+)
 
 METHOD = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
 
@@ -20,15 +27,16 @@ class Exchange:
     """One request on its way through Envoy: a message in, a message out, in order.
 
     >>> from stillwatch.response.decide import Decision
-    >>> exchange = Exchange(lambda path, headers, body: (Decision(action="suspend"), None))
+    >>> from stillwatch.service.check import Names
+    >>> exchange = Exchange(Desk(lambda request: Decision(action="suspend"), lambda request: True, Names()))
     >>> message = ProcessingRequest(request_headers=HttpHeaders(end_of_stream=True))
     >>> exchange.step(message).immediate_response.status.code
     403
     """
 
-    def __init__(self, ask: Ask) -> None:
-        """Begin before the first message; ``ask`` returns the decision and the dialect of a request."""
-        self._ask = ask
+    def __init__(self, desk: Desk) -> None:
+        """Begin before the first message."""
+        self._desk = desk
         self._path = "/"
         self._headers: dict[str, str] = {}
         self._decision = Decision()
@@ -39,7 +47,7 @@ class Exchange:
         if kind == "request_headers":
             self._headers = plain(message.request_headers)
             self._path = self._headers.get(":path", "/")
-            return self._decided(b"", kind) if message.request_headers.end_of_stream else _going_on(kind)
+            return self._begun(message.request_headers)
         if kind == "request_body":
             return self._decided(message.request_body.body, kind)
         response = _going_on(kind)
@@ -47,8 +55,18 @@ class Exchange:
             response.response_headers.response.header_mutation.set_headers.extend(options(notice(self._decision)))
         return response
 
+    def _begun(self, message: HttpHeaders) -> ProcessingResponse:
+        """Decide at once where a body cannot matter, and tell Envoy to send no more of this exchange."""
+        if message.end_of_stream:
+            return self._decided(b"", "request_headers")
+        if self._desk.knows(self._headers):
+            return _going_on("request_headers")
+        response = self._decided(b"", "request_headers")
+        response.mode_override.response_header_mode = ProcessingMode.SKIP  # and NONE, which is 0, for the bodies
+        return response
+
     def _decided(self, body: bytes, kind: str) -> ProcessingResponse:
-        self._decision, dialect = self._ask(self._path, self._headers, body)
+        self._decision, dialect = self._desk.ask(self._path, self._headers, body)
         if self._decision.refuses:
             return _refused(self._decision, dialect)
         response = _going_on(kind)

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from stillwatch.service import authz_grpc, ext_proc
-from stillwatch.service.check import Ask
+from stillwatch.service.check import Desk
 from stillwatch.service.keys import Door
 from stillwatch.service.listen import Listen
 from stillwatch.service.protos.envoy_pb2 import CheckRequest, CheckResponse, ProcessingRequest, ProcessingResponse
@@ -20,9 +20,9 @@ _MOST_BODY = 64 << 20
 class EnvoyService(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Answers both methods; a caller without a good key gets UNAUTHENTICATED, which Envoy treats as a failure."""
 
-    def __init__(self, ask: Ask, door: Door) -> None:
-        """Serve what ``ask`` decides to whom ``door`` admits."""
-        self._ask, self._door = ask, door
+    def __init__(self, desk: Desk, door: Door) -> None:
+        """Serve what ``desk`` answers to whom ``door`` admits."""
+        self._desk, self._door = desk, door
 
     def service(self, handler_call_details: Any) -> Any:
         """Return the handler of a method, None for one that is not ours."""
@@ -39,14 +39,14 @@ class EnvoyService(grpc.GenericRpcHandler):  # type: ignore[misc]
     async def check(self, request: CheckRequest, context: Any) -> CheckResponse:
         """Answer one ext_authz question."""
         await self._admit(context)
-        return authz_grpc.check_response(*self._ask(*authz_grpc.asked(request)))
+        return authz_grpc.check_response(*self._desk.ask(*authz_grpc.asked(request)))
 
     async def process(
         self, messages: AsyncIterator[ProcessingRequest], context: Any
     ) -> AsyncIterator[ProcessingResponse]:
         """Accompany one request through ext_proc."""
         await self._admit(context)
-        exchange = ext_proc.Exchange(self._ask)
+        exchange = ext_proc.Exchange(self._desk)
         async for message in messages:
             yield exchange.step(message)
 
@@ -59,10 +59,10 @@ class EnvoyService(grpc.GenericRpcHandler):  # type: ignore[misc]
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no valid key with the scope decide")
 
 
-async def serve_grpc(listen: Listen, ask: Ask, door: Door) -> None:
+async def serve_grpc(listen: Listen, desk: Desk, door: Door) -> None:
     """Serve until cancelled, then let questions under way finish for a second; TLS as ``listen`` says."""
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", _MOST_BODY), ("grpc.so_reuseport", 0)])
-    server.add_generic_rpc_handlers((EnvoyService(ask, door),))
+    server.add_generic_rpc_handlers((EnvoyService(desk, door),))
     address = f"[{listen.host}]:{listen.port}" if ":" in listen.host else f"{listen.host}:{listen.port}"
     if listen.certificate is not None and listen.private_key is not None:
         pair = (listen.private_key.read_bytes(), listen.certificate.read_bytes())

@@ -13,7 +13,7 @@ from stillwatch.ingest.privacy import find_key, sealed_id
 from stillwatch.response.buckets import open_buckets
 from stillwatch.response.decide import Counters, Request
 from stillwatch.service.authz_http import check_route
-from stillwatch.service.check import Ask, Names, asking
+from stillwatch.service.check import Desk, Names
 from stillwatch.service.deciding import Decider, OnFailure
 from stillwatch.service.follow import Follower
 from stillwatch.service.gateway import Work, gateway_app
@@ -63,20 +63,20 @@ def node_app(settings: NodeSettings) -> Front:
         template_of=template_of,
     )
     door = Door(settings.keys, per_second=settings.per_second, clock=time.monotonic)
-    ask = asking(decider.answer, settings.names)
+    desk = Desk(decider.answer, decider.lists, settings.names)
     work: list[Work] = [follower.run]
     if settings.grpc is not None:
-        work.append(grpc_work(settings.grpc, ask, door))
-    return gateway_app(decider, door, work=work, routes=[check_route(ask, door)])
+        work.append(grpc_work(settings.grpc, desk, door))
+    return gateway_app(decider, door, work=work, routes=[check_route(desk, door)])
 
 
-def grpc_work(listen: Listen, ask: Ask, door: Door) -> Work:
+def grpc_work(listen: Listen, desk: Desk, door: Door) -> Work:
     """Return the work of answering Envoy over gRPC.
 
     Raises :class:`~stillwatch.errors.MissingExtra` without grpcio, :class:`~stillwatch.errors.ConfigError` when the
     port is taken.
 
-    >>> callable(grpc_work(Listen(port=0), lambda path, headers, body: None, Door(None)))
+    >>> callable(grpc_work(Listen(port=0), Desk(lambda request: None, lambda request: True, Names()), Door(None)))
     True
     """
     try:
@@ -84,7 +84,7 @@ def grpc_work(listen: Listen, ask: Ask, door: Door) -> Work:
     except ImportError as error:
         raise MissingExtra("grpcio", extra="grpc", purpose="Envoy's gRPC filters") from error
     bind(listen).close()
-    return lambda: serve_grpc(listen, ask, door)
+    return lambda: serve_grpc(listen, desk, door)
 
 
 def sealer(key_file: Path | None) -> Callable[[str], str] | None:

@@ -4,15 +4,18 @@
 # source: stillwatch/service/protos/envoy.proto
 # Protobuf Python Version: 7.35.1
 """Generated protocol buffer code."""
-
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pool as _descriptor_pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
 _runtime_version.ValidateProtobufRuntimeVersion(
-    _runtime_version.Domain.PUBLIC, 7, 35, 1, "", "stillwatch/service/protos/envoy.proto"
+    _runtime_version.Domain.PUBLIC,
+    7,
+    35,
+    1,
+    '',
+    'stillwatch/service/protos/envoy.proto'
 )
 # @@protoc_insertion_point(imports)
 
@@ -22,63 +25,65 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(
-    b'\n%stillwatch/service/protos/envoy.proto\x12\x10stillwatch.envoy\x1a\x1cgoogle/protobuf/struct.proto"<\n\x0bHeaderValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x11\n\traw_value\x18\x03 \x01(\x0c";\n\tHeaderMap\x12.\n\x07headers\x18\x01 \x03(\x0b\x32\x1d.stillwatch.envoy.HeaderValue"\xeb\x01\n\x11HeaderValueOption\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.stillwatch.envoy.HeaderValue\x12G\n\rappend_action\x18\x03 \x01(\x0e\x32\x30.stillwatch.envoy.HeaderValueOption.AppendAction"^\n\x0c\x41ppendAction\x12\x1b\n\x17\x41PPEND_IF_EXISTS_OR_ADD\x10\x00\x12\x11\n\rADD_IF_ABSENT\x10\x01\x12\x1e\n\x1aOVERWRITE_IF_EXISTS_OR_ADD\x10\x02"\x1a\n\nHttpStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05"\x16\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05"\xa1\x03\n\x0c\x43heckRequest\x12=\n\nattributes\x18\x01 \x01(\x0b\x32).stillwatch.envoy.CheckRequest.Attributes\x1a\xc5\x01\n\x0bHttpRequest\x12\x0e\n\x06method\x18\x02 \x01(\t\x12H\n\x07headers\x18\x03 \x03(\x0b\x32\x37.stillwatch.envoy.CheckRequest.HttpRequest.HeadersEntry\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\x0c\n\x04\x62ody\x18\x0b \x01(\t\x12\x10\n\x08raw_body\x18\x0c \x01(\x0c\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x43\n\x07Request\x12\x38\n\x04http\x18\x02 \x01(\x0b\x32*.stillwatch.envoy.CheckRequest.HttpRequest\x1a\x45\n\nAttributes\x12\x37\n\x07request\x18\x04 \x01(\x0b\x32&.stillwatch.envoy.CheckRequest.Request"\x86\x01\n\x12\x44\x65niedHttpResponse\x12,\n\x06status\x18\x01 \x01(\x0b\x32\x1c.stillwatch.envoy.HttpStatus\x12\x34\n\x07headers\x18\x02 \x03(\x0b\x32#.stillwatch.envoy.HeaderValueOption\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t"\x8c\x01\n\x0eOkHttpResponse\x12\x34\n\x07headers\x18\x02 \x03(\x0b\x32#.stillwatch.envoy.HeaderValueOption\x12\x44\n\x17response_headers_to_add\x18\x06 \x03(\x0b\x32#.stillwatch.envoy.HeaderValueOption"\xf7\x01\n\rCheckResponse\x12(\n\x06status\x18\x01 \x01(\x0b\x32\x18.stillwatch.envoy.Status\x12?\n\x0f\x64\x65nied_response\x18\x02 \x01(\x0b\x32$.stillwatch.envoy.DeniedHttpResponseH\x00\x12\x37\n\x0bok_response\x18\x03 \x01(\x0b\x32 .stillwatch.envoy.OkHttpResponseH\x00\x12\x31\n\x10\x64ynamic_metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructB\x0f\n\rhttp_response"R\n\x0bHttpHeaders\x12,\n\x07headers\x18\x01 \x01(\x0b\x32\x1b.stillwatch.envoy.HeaderMap\x12\x15\n\rend_of_stream\x18\x03 \x01(\x08"/\n\x08HttpBody\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x15\n\rend_of_stream\x18\x02 \x01(\x08"\xfc\x01\n\x11ProcessingRequest\x12\x38\n\x0frequest_headers\x18\x02 \x01(\x0b\x32\x1d.stillwatch.envoy.HttpHeadersH\x00\x12\x39\n\x10response_headers\x18\x03 \x01(\x0b\x32\x1d.stillwatch.envoy.HttpHeadersH\x00\x12\x32\n\x0crequest_body\x18\x04 \x01(\x0b\x32\x1a.stillwatch.envoy.HttpBodyH\x00\x12\x33\n\rresponse_body\x18\x05 \x01(\x0b\x32\x1a.stillwatch.envoy.HttpBodyH\x00\x42\t\n\x07request"b\n\x0eHeaderMutation\x12\x38\n\x0bset_headers\x18\x01 \x03(\x0b\x32#.stillwatch.envoy.HeaderValueOption\x12\x16\n\x0eremove_headers\x18\x02 \x03(\t"*\n\x0c\x42odyMutation\x12\x0e\n\x04\x62ody\x18\x01 \x01(\x0cH\x00\x42\n\n\x08mutation"\x82\x01\n\x0e\x43ommonResponse\x12\x39\n\x0fheader_mutation\x18\x02 \x01(\x0b\x32 .stillwatch.envoy.HeaderMutation\x12\x35\n\rbody_mutation\x18\x03 \x01(\x0b\x32\x1e.stillwatch.envoy.BodyMutation"E\n\x0fHeadersResponse\x12\x32\n\x08response\x18\x01 \x01(\x0b\x32 .stillwatch.envoy.CommonResponse"B\n\x0c\x42odyResponse\x12\x32\n\x08response\x18\x01 \x01(\x0b\x32 .stillwatch.envoy.CommonResponse"\x93\x01\n\x11ImmediateResponse\x12,\n\x06status\x18\x01 \x01(\x0b\x32\x1c.stillwatch.envoy.HttpStatus\x12\x31\n\x07headers\x18\x02 \x01(\x0b\x32 .stillwatch.envoy.HeaderMutation\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x0f\n\x07\x64\x65tails\x18\x05 \x01(\t"\x84\x03\n\x12ProcessingResponse\x12<\n\x0frequest_headers\x18\x01 \x01(\x0b\x32!.stillwatch.envoy.HeadersResponseH\x00\x12=\n\x10response_headers\x18\x02 \x01(\x0b\x32!.stillwatch.envoy.HeadersResponseH\x00\x12\x36\n\x0crequest_body\x18\x03 \x01(\x0b\x32\x1e.stillwatch.envoy.BodyResponseH\x00\x12\x37\n\rresponse_body\x18\x04 \x01(\x0b\x32\x1e.stillwatch.envoy.BodyResponseH\x00\x12\x41\n\x12immediate_response\x18\x07 \x01(\x0b\x32#.stillwatch.envoy.ImmediateResponseH\x00\x12\x31\n\x10\x64ynamic_metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.StructB\n\n\x08responseb\x06proto3'
-)
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%stillwatch/service/protos/envoy.proto\x12\x10stillwatch.envoy\x1a\x1cgoogle/protobuf/struct.proto\"<\n\x0bHeaderValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x11\n\traw_value\x18\x03 \x01(\x0c\";\n\tHeaderMap\x12.\n\x07headers\x18\x01 \x03(\x0b\x32\x1d.stillwatch.envoy.HeaderValue\"\xeb\x01\n\x11HeaderValueOption\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.stillwatch.envoy.HeaderValue\x12G\n\rappend_action\x18\x03 \x01(\x0e\x32\x30.stillwatch.envoy.HeaderValueOption.AppendAction\"^\n\x0c\x41ppendAction\x12\x1b\n\x17\x41PPEND_IF_EXISTS_OR_ADD\x10\x00\x12\x11\n\rADD_IF_ABSENT\x10\x01\x12\x1e\n\x1aOVERWRITE_IF_EXISTS_OR_ADD\x10\x02\"\x1a\n\nHttpStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\"\x16\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\"\xa1\x03\n\x0c\x43heckRequest\x12=\n\nattributes\x18\x01 \x01(\x0b\x32).stillwatch.envoy.CheckRequest.Attributes\x1a\xc5\x01\n\x0bHttpRequest\x12\x0e\n\x06method\x18\x02 \x01(\t\x12H\n\x07headers\x18\x03 \x03(\x0b\x32\x37.stillwatch.envoy.CheckRequest.HttpRequest.HeadersEntry\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\x0c\n\x04\x62ody\x18\x0b \x01(\t\x12\x10\n\x08raw_body\x18\x0c \x01(\x0c\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x43\n\x07Request\x12\x38\n\x04http\x18\x02 \x01(\x0b\x32*.stillwatch.envoy.CheckRequest.HttpRequest\x1a\x45\n\nAttributes\x12\x37\n\x07request\x18\x04 \x01(\x0b\x32&.stillwatch.envoy.CheckRequest.Request\"\x86\x01\n\x12\x44\x65niedHttpResponse\x12,\n\x06status\x18\x01 \x01(\x0b\x32\x1c.stillwatch.envoy.HttpStatus\x12\x34\n\x07headers\x18\x02 \x03(\x0b\x32#.stillwatch.envoy.HeaderValueOption\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t\"\x8c\x01\n\x0eOkHttpResponse\x12\x34\n\x07headers\x18\x02 \x03(\x0b\x32#.stillwatch.envoy.HeaderValueOption\x12\x44\n\x17response_headers_to_add\x18\x06 \x03(\x0b\x32#.stillwatch.envoy.HeaderValueOption\"\xf7\x01\n\rCheckResponse\x12(\n\x06status\x18\x01 \x01(\x0b\x32\x18.stillwatch.envoy.Status\x12?\n\x0f\x64\x65nied_response\x18\x02 \x01(\x0b\x32$.stillwatch.envoy.DeniedHttpResponseH\x00\x12\x37\n\x0bok_response\x18\x03 \x01(\x0b\x32 .stillwatch.envoy.OkHttpResponseH\x00\x12\x31\n\x10\x64ynamic_metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructB\x0f\n\rhttp_response\"R\n\x0bHttpHeaders\x12,\n\x07headers\x18\x01 \x01(\x0b\x32\x1b.stillwatch.envoy.HeaderMap\x12\x15\n\rend_of_stream\x18\x03 \x01(\x08\"/\n\x08HttpBody\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x15\n\rend_of_stream\x18\x02 \x01(\x08\"\xfc\x01\n\x11ProcessingRequest\x12\x38\n\x0frequest_headers\x18\x02 \x01(\x0b\x32\x1d.stillwatch.envoy.HttpHeadersH\x00\x12\x39\n\x10response_headers\x18\x03 \x01(\x0b\x32\x1d.stillwatch.envoy.HttpHeadersH\x00\x12\x32\n\x0crequest_body\x18\x04 \x01(\x0b\x32\x1a.stillwatch.envoy.HttpBodyH\x00\x12\x33\n\rresponse_body\x18\x05 \x01(\x0b\x32\x1a.stillwatch.envoy.HttpBodyH\x00\x42\t\n\x07request\"b\n\x0eHeaderMutation\x12\x38\n\x0bset_headers\x18\x01 \x03(\x0b\x32#.stillwatch.envoy.HeaderValueOption\x12\x16\n\x0eremove_headers\x18\x02 \x03(\t\"*\n\x0c\x42odyMutation\x12\x0e\n\x04\x62ody\x18\x01 \x01(\x0cH\x00\x42\n\n\x08mutation\"\x82\x01\n\x0e\x43ommonResponse\x12\x39\n\x0fheader_mutation\x18\x02 \x01(\x0b\x32 .stillwatch.envoy.HeaderMutation\x12\x35\n\rbody_mutation\x18\x03 \x01(\x0b\x32\x1e.stillwatch.envoy.BodyMutation\"E\n\x0fHeadersResponse\x12\x32\n\x08response\x18\x01 \x01(\x0b\x32 .stillwatch.envoy.CommonResponse\"B\n\x0c\x42odyResponse\x12\x32\n\x08response\x18\x01 \x01(\x0b\x32 .stillwatch.envoy.CommonResponse\"\x93\x01\n\x11ImmediateResponse\x12,\n\x06status\x18\x01 \x01(\x0b\x32\x1c.stillwatch.envoy.HttpStatus\x12\x31\n\x07headers\x18\x02 \x01(\x0b\x32 .stillwatch.envoy.HeaderMutation\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x0f\n\x07\x64\x65tails\x18\x05 \x01(\t\"\x92\x01\n\x0eProcessingMode\x12M\n\x14response_header_mode\x18\x02 \x01(\x0e\x32/.stillwatch.envoy.ProcessingMode.HeaderSendMode\"1\n\x0eHeaderSendMode\x12\x0b\n\x07\x44\x45\x46\x41ULT\x10\x00\x12\x08\n\x04SEND\x10\x01\x12\x08\n\x04SKIP\x10\x02\"\xbd\x03\n\x12ProcessingResponse\x12<\n\x0frequest_headers\x18\x01 \x01(\x0b\x32!.stillwatch.envoy.HeadersResponseH\x00\x12=\n\x10response_headers\x18\x02 \x01(\x0b\x32!.stillwatch.envoy.HeadersResponseH\x00\x12\x36\n\x0crequest_body\x18\x03 \x01(\x0b\x32\x1e.stillwatch.envoy.BodyResponseH\x00\x12\x37\n\rresponse_body\x18\x04 \x01(\x0b\x32\x1e.stillwatch.envoy.BodyResponseH\x00\x12\x41\n\x12immediate_response\x18\x07 \x01(\x0b\x32#.stillwatch.envoy.ImmediateResponseH\x00\x12\x31\n\x10\x64ynamic_metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x37\n\rmode_override\x18\t \x01(\x0b\x32 .stillwatch.envoy.ProcessingModeB\n\n\x08responseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "stillwatch.service.protos.envoy_pb2", _globals)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'stillwatch.service.protos.envoy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-    DESCRIPTOR._loaded_options = None
-    _globals["_CHECKREQUEST_HTTPREQUEST_HEADERSENTRY"]._loaded_options = None
-    _globals["_CHECKREQUEST_HTTPREQUEST_HEADERSENTRY"]._serialized_options = b"8\001"
-    _globals["_HEADERVALUE"]._serialized_start = 89
-    _globals["_HEADERVALUE"]._serialized_end = 149
-    _globals["_HEADERMAP"]._serialized_start = 151
-    _globals["_HEADERMAP"]._serialized_end = 210
-    _globals["_HEADERVALUEOPTION"]._serialized_start = 213
-    _globals["_HEADERVALUEOPTION"]._serialized_end = 448
-    _globals["_HEADERVALUEOPTION_APPENDACTION"]._serialized_start = 354
-    _globals["_HEADERVALUEOPTION_APPENDACTION"]._serialized_end = 448
-    _globals["_HTTPSTATUS"]._serialized_start = 450
-    _globals["_HTTPSTATUS"]._serialized_end = 476
-    _globals["_STATUS"]._serialized_start = 478
-    _globals["_STATUS"]._serialized_end = 500
-    _globals["_CHECKREQUEST"]._serialized_start = 503
-    _globals["_CHECKREQUEST"]._serialized_end = 920
-    _globals["_CHECKREQUEST_HTTPREQUEST"]._serialized_start = 583
-    _globals["_CHECKREQUEST_HTTPREQUEST"]._serialized_end = 780
-    _globals["_CHECKREQUEST_HTTPREQUEST_HEADERSENTRY"]._serialized_start = 734
-    _globals["_CHECKREQUEST_HTTPREQUEST_HEADERSENTRY"]._serialized_end = 780
-    _globals["_CHECKREQUEST_REQUEST"]._serialized_start = 782
-    _globals["_CHECKREQUEST_REQUEST"]._serialized_end = 849
-    _globals["_CHECKREQUEST_ATTRIBUTES"]._serialized_start = 851
-    _globals["_CHECKREQUEST_ATTRIBUTES"]._serialized_end = 920
-    _globals["_DENIEDHTTPRESPONSE"]._serialized_start = 923
-    _globals["_DENIEDHTTPRESPONSE"]._serialized_end = 1057
-    _globals["_OKHTTPRESPONSE"]._serialized_start = 1060
-    _globals["_OKHTTPRESPONSE"]._serialized_end = 1200
-    _globals["_CHECKRESPONSE"]._serialized_start = 1203
-    _globals["_CHECKRESPONSE"]._serialized_end = 1450
-    _globals["_HTTPHEADERS"]._serialized_start = 1452
-    _globals["_HTTPHEADERS"]._serialized_end = 1534
-    _globals["_HTTPBODY"]._serialized_start = 1536
-    _globals["_HTTPBODY"]._serialized_end = 1583
-    _globals["_PROCESSINGREQUEST"]._serialized_start = 1586
-    _globals["_PROCESSINGREQUEST"]._serialized_end = 1838
-    _globals["_HEADERMUTATION"]._serialized_start = 1840
-    _globals["_HEADERMUTATION"]._serialized_end = 1938
-    _globals["_BODYMUTATION"]._serialized_start = 1940
-    _globals["_BODYMUTATION"]._serialized_end = 1982
-    _globals["_COMMONRESPONSE"]._serialized_start = 1985
-    _globals["_COMMONRESPONSE"]._serialized_end = 2115
-    _globals["_HEADERSRESPONSE"]._serialized_start = 2117
-    _globals["_HEADERSRESPONSE"]._serialized_end = 2186
-    _globals["_BODYRESPONSE"]._serialized_start = 2188
-    _globals["_BODYRESPONSE"]._serialized_end = 2254
-    _globals["_IMMEDIATERESPONSE"]._serialized_start = 2257
-    _globals["_IMMEDIATERESPONSE"]._serialized_end = 2404
-    _globals["_PROCESSINGRESPONSE"]._serialized_start = 2407
-    _globals["_PROCESSINGRESPONSE"]._serialized_end = 2795
+  DESCRIPTOR._loaded_options = None
+  _globals['_CHECKREQUEST_HTTPREQUEST_HEADERSENTRY']._loaded_options = None
+  _globals['_CHECKREQUEST_HTTPREQUEST_HEADERSENTRY']._serialized_options = b'8\001'
+  _globals['_HEADERVALUE']._serialized_start=89
+  _globals['_HEADERVALUE']._serialized_end=149
+  _globals['_HEADERMAP']._serialized_start=151
+  _globals['_HEADERMAP']._serialized_end=210
+  _globals['_HEADERVALUEOPTION']._serialized_start=213
+  _globals['_HEADERVALUEOPTION']._serialized_end=448
+  _globals['_HEADERVALUEOPTION_APPENDACTION']._serialized_start=354
+  _globals['_HEADERVALUEOPTION_APPENDACTION']._serialized_end=448
+  _globals['_HTTPSTATUS']._serialized_start=450
+  _globals['_HTTPSTATUS']._serialized_end=476
+  _globals['_STATUS']._serialized_start=478
+  _globals['_STATUS']._serialized_end=500
+  _globals['_CHECKREQUEST']._serialized_start=503
+  _globals['_CHECKREQUEST']._serialized_end=920
+  _globals['_CHECKREQUEST_HTTPREQUEST']._serialized_start=583
+  _globals['_CHECKREQUEST_HTTPREQUEST']._serialized_end=780
+  _globals['_CHECKREQUEST_HTTPREQUEST_HEADERSENTRY']._serialized_start=734
+  _globals['_CHECKREQUEST_HTTPREQUEST_HEADERSENTRY']._serialized_end=780
+  _globals['_CHECKREQUEST_REQUEST']._serialized_start=782
+  _globals['_CHECKREQUEST_REQUEST']._serialized_end=849
+  _globals['_CHECKREQUEST_ATTRIBUTES']._serialized_start=851
+  _globals['_CHECKREQUEST_ATTRIBUTES']._serialized_end=920
+  _globals['_DENIEDHTTPRESPONSE']._serialized_start=923
+  _globals['_DENIEDHTTPRESPONSE']._serialized_end=1057
+  _globals['_OKHTTPRESPONSE']._serialized_start=1060
+  _globals['_OKHTTPRESPONSE']._serialized_end=1200
+  _globals['_CHECKRESPONSE']._serialized_start=1203
+  _globals['_CHECKRESPONSE']._serialized_end=1450
+  _globals['_HTTPHEADERS']._serialized_start=1452
+  _globals['_HTTPHEADERS']._serialized_end=1534
+  _globals['_HTTPBODY']._serialized_start=1536
+  _globals['_HTTPBODY']._serialized_end=1583
+  _globals['_PROCESSINGREQUEST']._serialized_start=1586
+  _globals['_PROCESSINGREQUEST']._serialized_end=1838
+  _globals['_HEADERMUTATION']._serialized_start=1840
+  _globals['_HEADERMUTATION']._serialized_end=1938
+  _globals['_BODYMUTATION']._serialized_start=1940
+  _globals['_BODYMUTATION']._serialized_end=1982
+  _globals['_COMMONRESPONSE']._serialized_start=1985
+  _globals['_COMMONRESPONSE']._serialized_end=2115
+  _globals['_HEADERSRESPONSE']._serialized_start=2117
+  _globals['_HEADERSRESPONSE']._serialized_end=2186
+  _globals['_BODYRESPONSE']._serialized_start=2188
+  _globals['_BODYRESPONSE']._serialized_end=2254
+  _globals['_IMMEDIATERESPONSE']._serialized_start=2257
+  _globals['_IMMEDIATERESPONSE']._serialized_end=2404
+  _globals['_PROCESSINGMODE']._serialized_start=2407
+  _globals['_PROCESSINGMODE']._serialized_end=2553
+  _globals['_PROCESSINGMODE_HEADERSENDMODE']._serialized_start=2504
+  _globals['_PROCESSINGMODE_HEADERSENDMODE']._serialized_end=2553
+  _globals['_PROCESSINGRESPONSE']._serialized_start=2556
+  _globals['_PROCESSINGRESPONSE']._serialized_end=3001
 # @@protoc_insertion_point(module_scope)

@@ -16,9 +16,7 @@ class HeaderValue(_message.Message):
     key: str
     value: str
     raw_value: bytes
-    def __init__(
-        self, key: _Optional[str] = ..., value: _Optional[str] = ..., raw_value: _Optional[bytes] = ...
-    ) -> None: ...
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ..., raw_value: _Optional[bytes] = ...) -> None: ...
 
 class HeaderMap(_message.Message):
     __slots__ = ("headers",)
@@ -33,7 +31,6 @@ class HeaderValueOption(_message.Message):
         APPEND_IF_EXISTS_OR_ADD: _ClassVar[HeaderValueOption.AppendAction]
         ADD_IF_ABSENT: _ClassVar[HeaderValueOption.AppendAction]
         OVERWRITE_IF_EXISTS_OR_ADD: _ClassVar[HeaderValueOption.AppendAction]
-
     APPEND_IF_EXISTS_OR_ADD: HeaderValueOption.AppendAction
     ADD_IF_ABSENT: HeaderValueOption.AppendAction
     OVERWRITE_IF_EXISTS_OR_ADD: HeaderValueOption.AppendAction
@@ -41,11 +38,7 @@ class HeaderValueOption(_message.Message):
     APPEND_ACTION_FIELD_NUMBER: _ClassVar[int]
     header: HeaderValue
     append_action: HeaderValueOption.AppendAction
-    def __init__(
-        self,
-        header: _Optional[_Union[HeaderValue, _Mapping]] = ...,
-        append_action: _Optional[_Union[HeaderValueOption.AppendAction, str]] = ...,
-    ) -> None: ...
+    def __init__(self, header: _Optional[_Union[HeaderValue, _Mapping]] = ..., append_action: _Optional[_Union[HeaderValueOption.AppendAction, str]] = ...) -> None: ...
 
 class HttpStatus(_message.Message):
     __slots__ = ("code",)
@@ -70,7 +63,6 @@ class CheckRequest(_message.Message):
             key: str
             value: str
             def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
-
         METHOD_FIELD_NUMBER: _ClassVar[int]
         HEADERS_FIELD_NUMBER: _ClassVar[int]
         PATH_FIELD_NUMBER: _ClassVar[int]
@@ -81,27 +73,17 @@ class CheckRequest(_message.Message):
         path: str
         body: str
         raw_body: bytes
-        def __init__(
-            self,
-            method: _Optional[str] = ...,
-            headers: _Optional[_Mapping[str, str]] = ...,
-            path: _Optional[str] = ...,
-            body: _Optional[str] = ...,
-            raw_body: _Optional[bytes] = ...,
-        ) -> None: ...
-
+        def __init__(self, method: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., path: _Optional[str] = ..., body: _Optional[str] = ..., raw_body: _Optional[bytes] = ...) -> None: ...
     class Request(_message.Message):
         __slots__ = ("http",)
         HTTP_FIELD_NUMBER: _ClassVar[int]
         http: CheckRequest.HttpRequest
         def __init__(self, http: _Optional[_Union[CheckRequest.HttpRequest, _Mapping]] = ...) -> None: ...
-
     class Attributes(_message.Message):
         __slots__ = ("request",)
         REQUEST_FIELD_NUMBER: _ClassVar[int]
         request: CheckRequest.Request
         def __init__(self, request: _Optional[_Union[CheckRequest.Request, _Mapping]] = ...) -> None: ...
-
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     attributes: CheckRequest.Attributes
     def __init__(self, attributes: _Optional[_Union[CheckRequest.Attributes, _Mapping]] = ...) -> None: ...
@@ -114,12 +96,7 @@ class DeniedHttpResponse(_message.Message):
     status: HttpStatus
     headers: _containers.RepeatedCompositeFieldContainer[HeaderValueOption]
     body: str
-    def __init__(
-        self,
-        status: _Optional[_Union[HttpStatus, _Mapping]] = ...,
-        headers: _Optional[_Iterable[_Union[HeaderValueOption, _Mapping]]] = ...,
-        body: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, status: _Optional[_Union[HttpStatus, _Mapping]] = ..., headers: _Optional[_Iterable[_Union[HeaderValueOption, _Mapping]]] = ..., body: _Optional[str] = ...) -> None: ...
 
 class OkHttpResponse(_message.Message):
     __slots__ = ("headers", "response_headers_to_add")
@@ -127,11 +104,7 @@ class OkHttpResponse(_message.Message):
     RESPONSE_HEADERS_TO_ADD_FIELD_NUMBER: _ClassVar[int]
     headers: _containers.RepeatedCompositeFieldContainer[HeaderValueOption]
     response_headers_to_add: _containers.RepeatedCompositeFieldContainer[HeaderValueOption]
-    def __init__(
-        self,
-        headers: _Optional[_Iterable[_Union[HeaderValueOption, _Mapping]]] = ...,
-        response_headers_to_add: _Optional[_Iterable[_Union[HeaderValueOption, _Mapping]]] = ...,
-    ) -> None: ...
+    def __init__(self, headers: _Optional[_Iterable[_Union[HeaderValueOption, _Mapping]]] = ..., response_headers_to_add: _Optional[_Iterable[_Union[HeaderValueOption, _Mapping]]] = ...) -> None: ...
 
 class CheckResponse(_message.Message):
     __slots__ = ("status", "denied_response", "ok_response", "dynamic_metadata")
@@ -143,13 +116,7 @@ class CheckResponse(_message.Message):
     denied_response: DeniedHttpResponse
     ok_response: OkHttpResponse
     dynamic_metadata: _struct_pb2.Struct
-    def __init__(
-        self,
-        status: _Optional[_Union[Status, _Mapping]] = ...,
-        denied_response: _Optional[_Union[DeniedHttpResponse, _Mapping]] = ...,
-        ok_response: _Optional[_Union[OkHttpResponse, _Mapping]] = ...,
-        dynamic_metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...,
-    ) -> None: ...
+    def __init__(self, status: _Optional[_Union[Status, _Mapping]] = ..., denied_response: _Optional[_Union[DeniedHttpResponse, _Mapping]] = ..., ok_response: _Optional[_Union[OkHttpResponse, _Mapping]] = ..., dynamic_metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class HttpHeaders(_message.Message):
     __slots__ = ("headers", "end_of_stream")
@@ -157,9 +124,7 @@ class HttpHeaders(_message.Message):
     END_OF_STREAM_FIELD_NUMBER: _ClassVar[int]
     headers: HeaderMap
     end_of_stream: bool
-    def __init__(
-        self, headers: _Optional[_Union[HeaderMap, _Mapping]] = ..., end_of_stream: _Optional[bool] = ...
-    ) -> None: ...
+    def __init__(self, headers: _Optional[_Union[HeaderMap, _Mapping]] = ..., end_of_stream: _Optional[bool] = ...) -> None: ...
 
 class HttpBody(_message.Message):
     __slots__ = ("body", "end_of_stream")
@@ -179,13 +144,7 @@ class ProcessingRequest(_message.Message):
     response_headers: HttpHeaders
     request_body: HttpBody
     response_body: HttpBody
-    def __init__(
-        self,
-        request_headers: _Optional[_Union[HttpHeaders, _Mapping]] = ...,
-        response_headers: _Optional[_Union[HttpHeaders, _Mapping]] = ...,
-        request_body: _Optional[_Union[HttpBody, _Mapping]] = ...,
-        response_body: _Optional[_Union[HttpBody, _Mapping]] = ...,
-    ) -> None: ...
+    def __init__(self, request_headers: _Optional[_Union[HttpHeaders, _Mapping]] = ..., response_headers: _Optional[_Union[HttpHeaders, _Mapping]] = ..., request_body: _Optional[_Union[HttpBody, _Mapping]] = ..., response_body: _Optional[_Union[HttpBody, _Mapping]] = ...) -> None: ...
 
 class HeaderMutation(_message.Message):
     __slots__ = ("set_headers", "remove_headers")
@@ -193,11 +152,7 @@ class HeaderMutation(_message.Message):
     REMOVE_HEADERS_FIELD_NUMBER: _ClassVar[int]
     set_headers: _containers.RepeatedCompositeFieldContainer[HeaderValueOption]
     remove_headers: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(
-        self,
-        set_headers: _Optional[_Iterable[_Union[HeaderValueOption, _Mapping]]] = ...,
-        remove_headers: _Optional[_Iterable[str]] = ...,
-    ) -> None: ...
+    def __init__(self, set_headers: _Optional[_Iterable[_Union[HeaderValueOption, _Mapping]]] = ..., remove_headers: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class BodyMutation(_message.Message):
     __slots__ = ("body",)
@@ -211,11 +166,7 @@ class CommonResponse(_message.Message):
     BODY_MUTATION_FIELD_NUMBER: _ClassVar[int]
     header_mutation: HeaderMutation
     body_mutation: BodyMutation
-    def __init__(
-        self,
-        header_mutation: _Optional[_Union[HeaderMutation, _Mapping]] = ...,
-        body_mutation: _Optional[_Union[BodyMutation, _Mapping]] = ...,
-    ) -> None: ...
+    def __init__(self, header_mutation: _Optional[_Union[HeaderMutation, _Mapping]] = ..., body_mutation: _Optional[_Union[BodyMutation, _Mapping]] = ...) -> None: ...
 
 class HeadersResponse(_message.Message):
     __slots__ = ("response",)
@@ -239,41 +190,36 @@ class ImmediateResponse(_message.Message):
     headers: HeaderMutation
     body: bytes
     details: str
-    def __init__(
-        self,
-        status: _Optional[_Union[HttpStatus, _Mapping]] = ...,
-        headers: _Optional[_Union[HeaderMutation, _Mapping]] = ...,
-        body: _Optional[bytes] = ...,
-        details: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, status: _Optional[_Union[HttpStatus, _Mapping]] = ..., headers: _Optional[_Union[HeaderMutation, _Mapping]] = ..., body: _Optional[bytes] = ..., details: _Optional[str] = ...) -> None: ...
+
+class ProcessingMode(_message.Message):
+    __slots__ = ("response_header_mode",)
+    class HeaderSendMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        DEFAULT: _ClassVar[ProcessingMode.HeaderSendMode]
+        SEND: _ClassVar[ProcessingMode.HeaderSendMode]
+        SKIP: _ClassVar[ProcessingMode.HeaderSendMode]
+    DEFAULT: ProcessingMode.HeaderSendMode
+    SEND: ProcessingMode.HeaderSendMode
+    SKIP: ProcessingMode.HeaderSendMode
+    RESPONSE_HEADER_MODE_FIELD_NUMBER: _ClassVar[int]
+    response_header_mode: ProcessingMode.HeaderSendMode
+    def __init__(self, response_header_mode: _Optional[_Union[ProcessingMode.HeaderSendMode, str]] = ...) -> None: ...
 
 class ProcessingResponse(_message.Message):
-    __slots__ = (
-        "request_headers",
-        "response_headers",
-        "request_body",
-        "response_body",
-        "immediate_response",
-        "dynamic_metadata",
-    )
+    __slots__ = ("request_headers", "response_headers", "request_body", "response_body", "immediate_response", "dynamic_metadata", "mode_override")
     REQUEST_HEADERS_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_HEADERS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_BODY_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_BODY_FIELD_NUMBER: _ClassVar[int]
     IMMEDIATE_RESPONSE_FIELD_NUMBER: _ClassVar[int]
     DYNAMIC_METADATA_FIELD_NUMBER: _ClassVar[int]
+    MODE_OVERRIDE_FIELD_NUMBER: _ClassVar[int]
     request_headers: HeadersResponse
     response_headers: HeadersResponse
     request_body: BodyResponse
     response_body: BodyResponse
     immediate_response: ImmediateResponse
     dynamic_metadata: _struct_pb2.Struct
-    def __init__(
-        self,
-        request_headers: _Optional[_Union[HeadersResponse, _Mapping]] = ...,
-        response_headers: _Optional[_Union[HeadersResponse, _Mapping]] = ...,
-        request_body: _Optional[_Union[BodyResponse, _Mapping]] = ...,
-        response_body: _Optional[_Union[BodyResponse, _Mapping]] = ...,
-        immediate_response: _Optional[_Union[ImmediateResponse, _Mapping]] = ...,
-        dynamic_metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...,
-    ) -> None: ...
+    mode_override: ProcessingMode
+    def __init__(self, request_headers: _Optional[_Union[HeadersResponse, _Mapping]] = ..., response_headers: _Optional[_Union[HeadersResponse, _Mapping]] = ..., request_body: _Optional[_Union[BodyResponse, _Mapping]] = ..., response_body: _Optional[_Union[BodyResponse, _Mapping]] = ..., immediate_response: _Optional[_Union[ImmediateResponse, _Mapping]] = ..., dynamic_metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., mode_override: _Optional[_Union[ProcessingMode, _Mapping]] = ...) -> None: ...
