@@ -205,3 +205,10 @@ def test_people_write_in_the_language_of_their_country(tmp_path: Path) -> None:
     text = "".join(row["prompt_text"] for row in exchanges)
     for low, high in (("가", "힣"), ("अ", "ह"), ("і", "ї")):
         assert sum(low <= letter <= high for letter in text) > 10, low
+
+
+def test_the_page_says_which_population_stands_for_which_kind() -> None:
+    """Each population is named in docs/simulate.md, so that a missing kind is seen there."""
+    page = (Path(__file__).parents[2] / "docs" / "simulate.md").read_text(encoding="utf-8")
+    missing = [p.name for p, _ in load_world("hard").populations if p.name not in page]
+    assert not missing
