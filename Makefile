@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+LITELLM := .venv-litellm
 JOBS ?= 2
 
-.PHONY: help demo test lint types contracts peers protos clean
+.PHONY: help demo test lint types contracts peers litellm protos clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -19,7 +20,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed ## simulate a world, find its campaigns, write demo/report.html
 	$(BIN)/stillwatch demo --out demo
 
-test: $(VENV)/.installed lint types contracts peers ## the whole test suite with lint, strict types and import contracts
+test: $(VENV)/.installed lint types contracts peers litellm ## the whole test suite with lint, strict types and import contracts
 	$(BIN)/python -m pytest -n $(JOBS)
 
 lint: $(VENV)/.installed ## style
@@ -41,6 +42,15 @@ $(PEERS)/.installed: pyproject.toml constraints-peers.txt
 
 peers: $(PEERS)/.installed ## other people's detectors, in an environment of their own (docs/peers.md)
 
+$(LITELLM)/.installed: constraints-litellm.txt
+	$(PYTHON) -m venv $(LITELLM)
+	$(LITELLM)/bin/python -m pip install --quiet --upgrade pip
+	$(LITELLM)/bin/python -m pip install --quiet --constraint constraints-litellm.txt 'litellm[proxy]' msgspec
+	$(LITELLM)/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+litellm: $(LITELLM)/.installed ## the LiteLLM proxy, in an environment of its own (docs/gateways/litellm.md)
+
 protos: ## make the Envoy messages anew from their .proto file (protoc of grpcio-tools, in an environment of its own)
 	$(PYTHON) -m venv .venv-protos
 	.venv-protos/bin/python -m pip install --quiet grpcio-tools==1.85.1
@@ -48,4 +58,4 @@ protos: ## make the Envoy messages anew from their .proto file (protoc of grpcio
 	rm -rf .venv-protos
 
 clean: ## remove what the two commands made
-	rm -rf $(VENV) $(PEERS) demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(PEERS) $(LITELLM) demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
