@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-PATIENCE_S = 90.0
+PATIENCE_S = 240.0
 
 
 def eventually(holds: Callable[[], Any], what: str = "it") -> Any:
@@ -85,11 +85,13 @@ class Living:
 
     def kill(self) -> None:
         """End it as a crash would."""
+        self.http.close()
         self.child.send_signal(signal.SIGKILL)
         self.child.wait(30)
 
     def stop(self) -> None:
-        """End it politely, and what it had started with it."""
+        """End it politely."""
+        self.http.close()
         if self.child.poll() is None:
             self.child.terminate()
             try:
