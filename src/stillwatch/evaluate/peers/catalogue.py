@@ -33,7 +33,12 @@ _DEFAULTS = (
         least=10,
     ),
     Peer("synchrotrap", (SynchroTrap(), SynchroTrap(hours=6.0), SynchroTrap(days=1)), cut=0.5),
-    Peer("mmd-windows", (MmdWindows(), MmdWindows(window=16)), cut=1.0, least=1),
+    Peer(
+        "mmd-windows",
+        (MmdWindows(), MmdWindows(nearer=True), MmdWindows(window=16), MmdWindows(16, nearer=True)),
+        cut=1.0,
+        least=1,
+    ),
     Peer("tfidf-network", (SimilarityNetwork(), SimilarityNetwork(families=_CONTENT)), cut=0.995),
     # what a team would build first
     Peer("isolation-forest", (Isolation(),), cut=0.5, least=1),

@@ -46,6 +46,8 @@ class Evidence(Protocol):
 class Scores:
     """One score an account: those at or above the cut are accused together, since the method tells no groups apart.
 
+    ``probable`` says that the score is a probability of guilt.
+
     >>> from stillwatch.evaluate.peers.roster import Roster
     >>> Scores(Roster([1, 2, 3], None, None), np.array([0.9, 0.1, 0.5])).groups(0.5, 1).tolist()
     [0, -1, 0]
@@ -53,6 +55,7 @@ class Scores:
 
     who: Roster
     score: Floats
+    probable: bool = False
 
     def cuts(self) -> Floats:
         """Return the distinct scores (at most ``MOST_CUTS``), strictest first."""

@@ -84,7 +84,8 @@ class Boosting(Method):
         if self.model is None:
             raise ConfigError("boosting must be trained on a labelled world before it can judge another")
         frame = peer_frame(dataset)
-        return Scores(roster(frame), self.model.predict_proba(known_columns(matrix(frame)))[:, 1])
+        guilt = self.model.predict_proba(known_columns(matrix(frame)))[:, 1]
+        return Scores(roster(frame), guilt, probable=True)
 
     def calibrate(self, calibration: Dataset, work: Path) -> tuple[Self, Scores]:
         """Return the model trained on all accounts, and each account's probability from models that never saw it."""
@@ -100,4 +101,4 @@ class Boosting(Method):
         folds = StratifiedKFold(min(FOLDS, int(guilty.sum())), shuffle=True, random_state=self.seed)
         with threadpool_limits(1):  # at these sizes threads wait for each other longer than they work
             held_out: Floats = cross_val_predict(plain, values, guilty, cv=folds, method="predict_proba")[:, 1]
-            return replace(self, model=plain.fit(values, guilty)), Scores(roster(frame), held_out)
+            return replace(self, model=plain.fit(values, guilty)), Scores(roster(frame), held_out, probable=True)

@@ -49,7 +49,8 @@ class MmdWindows(Method):
     """Standardised MMD² of each account's first ``window`` prompts against benign history.
 
     A score of 1 is the greatest of 99.7 % of benign windows (``FALSE_ALARMS``, the published rate), the default cut.
-    Accounts of fewer than ``least`` prompts score below every cut.
+    Accounts of fewer than ``least`` prompts score below every cut. With ``nearer``, windows are suspicious that are
+    nearer to pooled benign traffic than one benign account's are: those of a broad curriculum.
 
     >>> MmdWindows().window
     64
@@ -60,6 +61,7 @@ class MmdWindows(Method):
     least: int = 4
     features: int = 256
     seed: int = 0
+    nearer: bool = False
     history: History | None = None
 
     def observe(self, dataset: Dataset, work: Path) -> Scores:
@@ -77,7 +79,7 @@ class MmdWindows(Method):
         who, total, own, size = self._windows(calibration)
         benign = ~campaign_accounts(calibration, who.ids) & (size >= self.least)
         mean = total[benign].sum(axis=0) / max(1, size[benign].sum())
-        plain = discrepancy(total, own, size, mean)
+        plain = self._apart(total, own, size, mean)
         bins = _bin(size)
         centre, scale = np.zeros(bins.max() + 1), np.ones(bins.max() + 1)
         for number in range(len(centre)):
@@ -92,9 +94,13 @@ class MmdWindows(Method):
 
     def _score(self, history: History, total: Floats, own: Floats, size: Ints) -> Floats:
         bins = np.minimum(_bin(size), len(history.centre) - 1)
-        z = (discrepancy(total, own, size, history.mean) - history.centre[bins]) / history.scale[bins]
+        z = (self._apart(total, own, size, history.mean) - history.centre[bins]) / history.scale[bins]
         bar = max(1e-6, float(np.quantile(history.typical, 1 - FALSE_ALARMS)))
         return np.where(size >= self.least, z / bar, -1e6)
+
+    def _apart(self, total: Floats, own: Floats, size: Ints, mean: Floats) -> Floats:
+        apart = discrepancy(total, own, size, mean)
+        return -apart if self.nearer else apart
 
     def _windows(self, dataset: Dataset) -> tuple[Roster, Floats, Floats, Ints]:
         """Return who, the sum of each one's embedded prompts, the sum of their squares, and the number of prompts."""

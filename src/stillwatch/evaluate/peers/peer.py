@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from stillwatch.errors import DatasetError
 from stillwatch.evaluate.findings import Findings
-from stillwatch.evaluate.peers.evidence import Evidence
+from stillwatch.evaluate.peers.evidence import Evidence, Scores
 from stillwatch.evaluate.peers.roster import Roster
 from stillwatch.signals.frame import Ints
 from stillwatch.tables import Dataset
@@ -123,15 +123,16 @@ def account_f1(accused: npt.NDArray[np.bool_], guilty: npt.NDArray[np.bool_]) ->
 def findings(evidence: Evidence, group: Ints) -> Findings:
     """Return what evidence says when accounts are grouped so: every group an accusation, every account scored.
 
-    >>> from stillwatch.evaluate.peers.evidence import Scores
     >>> who = Roster(pa.array(["a", "b"]), np.array([5, 7]), np.array([6, 7]))
     >>> found = findings(Scores(who, np.array([0.9, 0.1])), np.array([0, -1]))
     >>> found.accounts["group"].to_pylist(), found.groups["verdict"].to_pylist()
     (['g0', None], ['campaign'])
     """
     names = pa.array([f"g{number}" if number >= 0 else None for number in group.tolist()], pa.string())
-    accounts = pa.table({"account_id": evidence.who.ids, "score": evidence.score, "group": names})
-    return Findings(accounts, _groups(evidence.who, group))
+    said = {"account_id": evidence.who.ids, "score": evidence.score, "group": names}
+    if isinstance(evidence, Scores) and evidence.probable:
+        said["probability"] = evidence.score
+    return Findings(pa.table(said), _groups(evidence.who, group))
 
 
 def _groups(who: Roster, group: Ints) -> pa.Table:
