@@ -77,10 +77,9 @@ def plain(frame: Frame, standings: list[Standing]) -> Effect:
         tokens = float(tokens_of(frame)[at])
         limits = {one.limit.bucket: one.limit for one in mine if one.limit}
         shut = any(one.rung in SHUT for one in mine)
-        short = not shut and not all(
-            [buckets.take(b, tokens, float(frame.ts[at]) / 1e6).granted for b in limits.values()]
-        )
-        found.stopped[at] = shut or short
+        now = float(frame.ts[at]) / 1e6
+        granted = [buckets.take(limit, tokens, now).granted for limit in ({} if shut else limits).values()]
+        found.stopped[at] = shut or not all(granted)
         if not found.stopped[at]:
             found.delay_ms[at] = max([sum(one.delay_ms) / 2 for one in mine if one.delay_ms], default=0.0)
             found.cut[at] = max([tokens - (one.cap.max_tokens or 0) for one in mine if one.cap] + [0.0])
