@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stillwatch.simulate.arrivals import Stream, rates
-from stillwatch.simulate.chance import mix, unit
+from stillwatch.simulate.chance import Floats, mix, unit
 from stillwatch.simulate.endpoints import Endpoints
 from stillwatch.simulate.enforcement import crews, within
 from stillwatch.simulate.identity import DAY_US, HOUR_US, People, Span, people
@@ -36,23 +36,36 @@ def campaign_cast(
     victims = innocents.get(knobs.victims)
     if knobs.stolen and victims is not None:
         crowds[0] = stolen(crowds[0], victims, knobs.stolen)
-    streams = []
-    for name, stage in (population.stages or {"": Stage()}).items():
-        if stage.forwards:
-            streams.append(_forwarded(population, name, crowds, (count, span, seed)))
-        else:
-            streams += [_staged(crowd, name, stage, span) for crowd in crowds]
-    return crowds, streams + [_covered(crowd, habits) for crowd in crowds if habits is not None and _cover(crowd) > 0]
+    stages = population.stages or {"": Stage()}
+    streams = [_forwarded(population, n, crowds, (count, span, seed)) for n, s in stages.items() if s.forwards]
+    carried = sum(float(stream.rate.sum()) for stream in streams) / max(1, count)
+    for crowd in crowds:
+        own = [_staged(crowd, name, stage, span) for name, stage in stages.items() if not stage.forwards]
+        streams += own
+        if habits is not None and _cover(crowd) > 0:
+            streams.append(_covered(crowd, habits, carried + _effort(crowd, own)))
+    return crowds, streams
 
 
 def _cover(crowd: People) -> float:
     return crowd.population.campaign.cover if crowd.population.campaign else 0.0
 
 
-def _covered(crowd: People, habits: People) -> Stream:
+def _effort(crowd: People, streams: list[Stream]) -> Floats:
+    """Return the harvest requests a day of each account, over the days on which it is open."""
+    found = np.zeros(crowd.size)
+    for stream in streams:
+        rows = stream.accounts
+        worked = np.maximum(0, stream.people.active_to[rows] - stream.people.active_from[rows])
+        found[rows] += stream.rate * (worked / np.maximum(1, crowd.active_to[rows] - crowd.active_from[rows]))
+    return found
+
+
+def _covered(crowd: People, habits: People, effort: Floats) -> Stream:
     """Return the own traffic of a crowd's accounts, so much that it is the wanted share; stolen keys have none."""
+    share = _cover(crowd)
     own = np.flatnonzero(crowd.owner == crowd.key)
-    return Stream(crowd, own, rates(crowd)[own] * _cover(crowd) / (1 - _cover(crowd)), habits)
+    return Stream(crowd, own, effort[own] * share / (1 - share), habits)
 
 
 def _staged(crowd: People, name: str, stage: Stage, span: Span) -> Stream:
