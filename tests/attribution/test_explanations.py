@@ -24,6 +24,7 @@ GUILTY = Facts(
     organisation=0.0, payer=0.1, payers=20, domain=0.3, domain_held=5.0, site=0.1, campus=0.1, education=0.0,
     reseller=0.2, verified=0.1, referral=0.1, novelty=0.95, cells=20.0, same_hour=0.1, span_days=10.0,
     signup_days=20.0, mixed=0.1, outside_holders=0.1, before_share=0.1,
+    colleagues=0, strangers_coordinated=4,
 )  # fmt: skip
 
 
@@ -65,6 +66,8 @@ CASES: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
         "possible",
         {"signup_days": 1.0, "span_days": 2.0},
     ),
+    ("within", {"colleagues": 150, "strangers_coordinated": 1}, "possible", {"colleagues": 150}),
+    ("within", {"colleagues": 150, "strangers_coordinated": 1}, "possible", {"colleagues": 5}),
     ("permitted", {"verified": 0.9}, "possible", {"verified": 0.3}),
     ("stolen keys", {"before_share": 0.8}, "possible", {"before_share": 0.2}),
 ]
@@ -231,3 +234,33 @@ def test_facts_of_bare_logs_are_unknown(frame_of: FrameOf) -> None:
     found = group()
     found.members, found.split = np.arange(10), split
     assert len(explanations(space, found)) == len(TESTS)
+
+
+def test_colleagues_are_all_but_the_first_of_an_owner_an_invitation_or_the_commonest_network(frame_of: FrameOf) -> None:
+    """Four of one company, three of one invitation and four of one network leave three; two are no group."""
+    accounts = people(
+        14,
+        org_id=lambda i: "acme" if i < 4 else None,
+        referral=lambda i: "meetup" if 4 <= i < 7 else "friend" if i >= 12 else None,
+    )
+    rows = asked(14, ip_prefix=lambda i: "venue" if 7 <= i < 11 else f"home-{i}")
+    _, seen = measured(frame_of(rows, accounts), 14)
+    assert seen.colleagues == 3 + 2 + 3
+
+
+def test_an_invited_group_lends_strangers_its_coordination_and_a_campaign_needs_none(
+    tiny_space: Space, planted: dict[str, np.ndarray]
+) -> None:
+    """Without its hackathon a mixed group is nobody's; without any one place a campaign is still one."""
+    event = np.concatenate([planted["hackathon"][:20], planted["ordinary"][::40][:10]])
+    outcomes = {}
+    for name, members in (("event", np.sort(event)), ("campaign", planted["reseller_fleet"])):
+        rows = np.flatnonzero(np.isin(tiny_space.frame.account, members))
+        found = group(members=len(members))
+        found.members, found.split = members, Split(rows, np.ones(len(rows)), np.ones(len(members)))
+        seen = facts(tiny_space, found)
+        found.coordinated = 4
+        outcomes[name] = seen
+    assert outcomes["event"].colleagues >= 10
+    assert outcomes["event"].strangers_coordinated < 2
+    assert outcomes["campaign"].strangers_coordinated >= 2

@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 
 from stillwatch.campaigns.discover import Found, stands_out
-from stillwatch.linkage.space import Space
+from stillwatch.linkage.groups import LEAST_EFFECT, view_result
+from stillwatch.linkage.space import WHO, Space
 from stillwatch.signals.frame import Codes, Ints
 from stillwatch.signals.traits import main_value
 from stillwatch.signals.worth import repeats
@@ -21,6 +22,8 @@ from stillwatch.signals.worth import repeats
 Outcome = Literal["explains", "possible", "excluded", "no data"]
 _MOST = 0.75
 _FLEET = 100
+_LEAST_COLLEAGUES = 3
+_DRAWS = 100
 _DAY_US = 86_400_000_000
 
 
@@ -60,6 +63,8 @@ class Facts:
     mixed: float
     outside_holders: float
     before_share: float
+    colleagues: int
+    strangers_coordinated: int
 
 
 def facts(space: Space, found: Found) -> Facts:
@@ -67,6 +72,8 @@ def facts(space: Space, found: Found) -> Facts:
 
     Shares are 0 to 1 of members (``novelty`` and ``same_hour``: of campaign exchanges), spans are days, ``cells`` is an
     effective number of kinds of task, and ``outside_holders`` and ``domain_held`` are outside accounts a member.
+    ``colleagues`` are members beyond the first of an owner, an invitation or the commonest network;
+    ``strangers_coordinated`` is how many WHO views stand out without them.
 
     >>> 0.0 <= facts(example_space(), example_found()).mixed <= 1.0
     True
@@ -77,6 +84,7 @@ def facts(space: Space, found: Found) -> Facts:
     cell = space.labels.cell[rows]
     created = frame.created[members]
     created = created[created >= 0]
+    strangers = _strangers(space, members)
     return Facts(
         organisation=_dominant(frame.attribute["org_id"], members, of_all=True),
         payer=_dominant(frame.attribute["payment_hash"], members),
@@ -97,6 +105,8 @@ def facts(space: Space, found: Found) -> Facts:
         mixed=float((found.split.share < 0.8).mean()),
         outside_holders=_outside_holders(space, members),
         before_share=_before(space, found),
+        colleagues=len(members) - len(strangers),
+        strangers_coordinated=_coordinated(space, strangers),
     )
 
 
@@ -161,6 +171,31 @@ def _before(space: Space, found: Found) -> float:
     np.minimum.at(first, frame.account[rows], frame.ts[rows])
     begun = np.array([frame.ts[frame.start[a]] if frame.start[a] < frame.start[a + 1] else 0 for a in found.members])
     return float(((first[found.members] - begun) >= 7 * _DAY_US).mean()) if len(found.members) else 0.0
+
+
+def _strangers(space: Space, members: Ints) -> Ints:
+    """Return the members with all but the first left out of each declared owner, invitation and the commonest network.
+
+    An event, a company or a campus inside a group of people who do alike work would lend the whole its coordination.
+    """
+    frame = space.frame
+    drop = np.zeros(len(members), bool)
+    site = main_value(frame, "ip_prefix")[members]
+    known = site[site >= 0]
+    commonest = np.where(site == np.bincount(known).argmax(), 0, -1) if len(known) else site
+    for code in (frame.attribute["org_id"][members], frame.attribute["referral"][members], commonest):
+        _, first, inverse, counts = np.unique(code, return_index=True, return_inverse=True, return_counts=True)
+        inverse = inverse.reshape(-1)
+        together = (code >= 0) & (counts[inverse] >= _LEAST_COLLEAGUES)
+        drop |= together & (first[inverse] != np.arange(len(members)))
+    return members[~drop]
+
+
+def _coordinated(space: Space, members: Ints) -> int:
+    """Return how many WHO views of some accounts are beyond chance; fewer accounts need not show it as plainly."""
+    rng = np.random.default_rng(len(members))
+    views = [view_result(space, name, members, rng, _DRAWS) for name in WHO]
+    return sum(view.p_value < 0.01 and view.excess >= LEAST_EFFECT for view in views)
 
 
 def _framework(f: Facts, found: Found) -> Explanation:
@@ -256,6 +291,18 @@ def _hackathon(f: Facts, found: Found) -> Explanation:
     return Explanation(name, "excluded", f"sign-ups spread over {f.signup_days:.0f} days, use over {f.span_days:.0f}")
 
 
+def _within(f: Facts, found: Found) -> Explanation:
+    name = "event, company or campus within"
+    if f.colleagues < _LEAST_COLLEAGUES or f.colleagues < 0.2 * len(found.members):
+        return Explanation(name, "excluded", "few members have an owner, an invitation or a network together")
+    views = f"{f.strangers_coordinated} of the four views of who is asking are beyond chance"
+    if f.strangers_coordinated < 2:
+        reason = f"without {f.colleagues} members of one owner, invitation or network only {views}"
+        return Explanation(name, "possible", reason)
+    reason = f"also without {f.colleagues} members of one owner, invitation or network {views}"
+    return Explanation(name, "excluded", reason)
+
+
 def _permitted(f: Facts, found: Found) -> Explanation:
     name = "permitted synthetic-data, evaluation or distillation work"
     if f.verified >= _MOST:
@@ -279,7 +326,8 @@ def _stolen(f: Facts, found: Found) -> Explanation:
 
 
 TESTS: tuple[Callable[[Facts, Found], Explanation], ...] = (
-    _framework, _organisation, _customer, _place, _reseller, _evaluation, _nightly, _hackathon, _permitted, _stolen,
+    _framework, _organisation, _customer, _place, _reseller, _evaluation,
+    _nightly, _hackathon, _within, _permitted, _stolen,
 )  # fmt: skip
 
 

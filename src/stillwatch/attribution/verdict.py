@@ -20,6 +20,7 @@ _PERSON = (
     "one customer's own fleet",
     "hackathon or event",
     "office, campus or class",
+    "event, company or campus within",
     "evaluation harness",
     "permitted synthetic-data, evaluation or distillation work",
 )

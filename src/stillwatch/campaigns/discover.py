@@ -136,8 +136,9 @@ def _expanded(
 ) -> list[tuple[Group, Profile]]:
     """Expand the significant groups, from the least p-value on.
 
-    A group that already belongs to a network is skipped, unless it shares a construction that most of that network does
-    not: then it may be a second campaign that the first one's profile drew in, and the two compete for its accounts.
+    A group that is made of several networks is skipped, and so is one that already belongs to a network, unless it
+    shares a construction that most of that network does not: then it may be a second campaign that the first one's
+    profile drew in, and the two compete for its accounts.
     """
     seeds = sorted((g for g in groups if g.q_value <= q), key=lambda g: (g.p_value, -len(g.candidate.members)))
     fresh: list[tuple[Group, Profile]] = []
@@ -146,17 +147,30 @@ def _expanded(
     for number, group in enumerate(seeds[:_MOST_SEEDS]):
         progress("expand groups", number + 1, min(len(seeds), _MOST_SEEDS), "groups")
         container = _known(group.candidate.members, known)
+        if container is None and _mostly(group.candidate.members, known):
+            continue
         if container is not None and (nested >= _MOST_NESTED or not _apart(space, group.candidate, container)):
             continue
         nested += container is not None
-        profile = fit_profile(space, group.candidate.members)
+        others = _elsewhere(space, known, group.candidate.members)
+        profile = fit_profile(space, group.candidate.members, others)
         members = profile.members(MEMBER_BAR)
+        members = members[~others[members]]
         again = _known(members, known)
         own = again is None or (container is not None and len(members) < 0.5 * len(again))
         if len(members) >= LEAST_MEMBERS and own:
             fresh.append((group, profile))
             known.append(members)
     return fresh
+
+
+def _elsewhere(space: Space, known: list[Ints], seed: Ints) -> npt.NDArray[np.bool_]:
+    """Return which accounts belong to networks known so far and not to the seed."""
+    others = np.zeros(space.frame.n_accounts, bool)
+    for members in known:
+        others[members] = True
+    others[seed] = False
+    return others
 
 
 def _apart(space: Space, candidate: Candidate, container: Ints) -> bool:
@@ -172,6 +186,11 @@ def _known(members: Ints, others: list[Ints]) -> Ints | None:
     """Return the smallest other group that half of a group already belongs to."""
     homes = [other for other in others if len(np.intersect1d(members, other)) * 2 >= len(members)]
     return min(homes, key=len, default=None)
+
+
+def _mostly(members: Ints, others: list[Ints]) -> bool:
+    """Say whether half of a group belongs to other groups taken together: what many campaigns share names none."""
+    return bool(others) and np.isin(members, np.concatenate(others)).mean() >= 0.5
 
 
 def _merged(space: Space, taken: list[tuple[Group, Profile]]) -> list[tuple[Group, Profile]]:

@@ -58,11 +58,13 @@ class Profile:
         return np.asarray(np.sum([self.terms[name] for name in blocks], axis=0), np.float64)
 
 
-def fit_profile(space: Space, seed: Ints, *, rounds: int = 40) -> Profile:
+def fit_profile(space: Space, seed: Ints, others: Mask | None = None, *, rounds: int = 40) -> Profile:
     """Fit a profile from a seed group (account codes); deterministic, at most ``rounds`` rounds.
 
     WHAT draws accounts in, so it cannot say when to stop: of all rounds the one is returned whose members hold the most
-    WHO evidence in sum, and the search ends when that has fallen for three rounds.
+    WHO evidence in sum, and the search ends when that has fallen for three rounds. The next round learns only from
+    accounts that WHO ties to the members so far, and never from ``others``, a mask of accounts of other networks: what
+    is merely like a campaign may belong to it, but must not lead on to its own kind.
 
     >>> seed = example_found().members[:12]
     >>> len(fit_profile(example_space(), seed).members()) >= 8
@@ -72,12 +74,15 @@ def fit_profile(space: Space, seed: Ints, *, rounds: int = 40) -> Profile:
     weight = np.zeros(n)
     weight[seed] = 1.0
     conditioning = _conditioning(space)
+    free = np.ones(n, bool) if others is None else ~others
     best, best_evidence, since = Profile(weight, {name: np.zeros(n) for name in BLOCKS}, 0.0), -np.inf, 0
     for _ in range(rounds):
         profile = _round(space, weight, conditioning)
-        fresh = _grown(profile.probability, weight)
+        who = profile.total(WHO_BLOCKS)
+        fresh = _grown(np.where((who > 0) & free, profile.probability, 0.0), weight)
         members = profile.members()
-        evidence = float(profile.total(WHO_BLOCKS)[members].sum())
+        members = members[free[members]]
+        evidence = float(who[members].sum())
         best, best_evidence, since = (
             (profile, evidence, 0) if evidence > best_evidence else (best, best_evidence, since + 1)
         )
@@ -146,7 +151,7 @@ def _stack(space: Space, weight: Floats) -> Floats:
         held = np.log(share_without / background[pairs.value]) - missing[pairs.value]
         held = np.where(telling[pairs.value], held, 0.0)
         total += missing.sum() + np.bincount(pairs.account, weights=held, minlength=len(weight))
-    return np.clip(total, -6.0, 6.0)
+    return _typical(np.clip(total, -6.0, 6.0), total, weight, 6.0)
 
 
 def _shared(families: tuple[Incidence, ...], weight: Floats, stratum: Codes, cap: float) -> Floats:
@@ -251,4 +256,17 @@ def _contrast(score: Floats, weight: Floats, cap: float) -> Floats:
     nats = 0.5 * ((at - mean_out) / sd_out) ** 2 - 0.5 * ((at - mean_in) / sd_in) ** 2 + np.log(sd_out / sd_in)
     out = np.zeros(len(score))
     out[known] = np.clip(nats, -cap, cap)
-    return out
+    return _typical(out, np.where(known, score, mean_in), weight, cap)
+
+
+def _typical(nats: Floats, score: Floats, weight: Floats, cap: float) -> Floats:
+    """Hold evidence down by how far a score lies below a member's: unlike strangers is not yet like members.
+
+    Another campaign is as far from the background as this one is; ``cap`` less half the squared distance to the mean
+    member, in their standard deviations, is what can be said for an account at most.
+    """
+    size = max(float(weight.sum()), 1e-9)
+    mean = float(weight @ score) / size
+    spread = np.sqrt(float(weight @ (score - mean) ** 2) / size) + 1e-9
+    below = np.maximum(0.0, (mean - score) / spread)
+    return np.asarray(np.maximum(np.minimum(nats, cap - 0.5 * below**2), -cap), np.float64)
