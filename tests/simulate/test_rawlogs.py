@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from stillwatch.errors import ConfigError
+from stillwatch.ingest.messages import conversation
 from stillwatch.simulate import FORMATS, World, load_world, simulate, simulate_logs
+from stillwatch.simulate.rawlogs import lines
 from stillwatch.tables import Dataset
 
 
@@ -114,3 +116,22 @@ def test_an_unknown_format_is_an_error(world: World, tmp_path: Path) -> None:
     """Only the documented formats are written."""
     with pytest.raises(ConfigError, match="morse"):
         simulate_logs(world, tmp_path, "morse")
+
+
+@pytest.mark.parametrize("form", ["litellm", "otel", "openai", "anthropic"])
+def test_replayed_reasoning_is_in_the_messages_and_absent_otherwise(form: str) -> None:
+    """A reader finds the reference that a request sends back, and the prompt is what it was; without one, nothing."""
+    found = []
+    for reference in ("rsn_1", None):
+        row = {"exchange_id": "e", "account_id": "a", "ts": 0, "model": "m", "status": 200, "prompt_text": "Go on."}
+        record = json.loads(next(lines([{**row, "prior_reasoning_id": reference}], form)))
+        if form == "otel":
+            span = record["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
+            messages = attributes(span)["gen_ai.input.messages"]
+        else:
+            messages = record.get("request", record)["messages"]
+        talk = conversation(messages)
+        assert talk.prompt == "Go on."
+        found.append(talk.reasoning_id)
+    assert found[0]
+    assert found[1] is None

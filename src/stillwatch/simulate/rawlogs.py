@@ -188,7 +188,7 @@ def _span(row: Row) -> Row:
     known = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "stillwatch.demo",
-        "gen_ai.input.messages": _json([{"role": "user", "parts": parts}]),
+        "gen_ai.input.messages": _json([*_reasoned(row, "parts"), {"role": "user", "parts": parts}]),
         "gen_ai.system_instructions": _json([{"type": "text", "content": system}]) if system else None,
         "gen_ai.response.finish_reasons": [stop] if stop else None,
         **_taken(row, _OTEL),
@@ -257,7 +257,14 @@ def _messages(row: Row) -> list[Row]:
     if "image" in (row.get("modalities") or []):
         user = [{"type": "text", "text": user}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}]
     system = [{"role": "system", "content": row["system_text"]}] if row.get("system_text") else []
-    return [*system, {"role": "user", "content": user}]
+    return [*system, *_reasoned(row, "content"), {"role": "user", "content": user}]
+
+
+def _reasoned(row: Row, parts: str) -> list[Row]:
+    """Return the earlier answer whose opaque reasoning the request sends back, when it does."""
+    reference = row.get("prior_reasoning_id")
+    reasoning = {"type": "thinking", "thinking": "", "signature": reference}
+    return [{"role": "assistant", parts: [reasoning]}] if reference else []
 
 
 def _completion(row: Row) -> Row:
