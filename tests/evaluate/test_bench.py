@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -21,6 +20,7 @@ from stillwatch.evaluate.baseline import changes, compared
 from stillwatch.evaluate.bench import Scorecard, Scored, bench, pooled
 from stillwatch.evaluate.cells import Cell, Order, Scene, carry_out
 from stillwatch.evaluate.detectors import DETECTORS
+from stillwatch.evaluate.figures import Figure
 from stillwatch.evaluate.findings import Findings
 from stillwatch.evaluate.measures import measure
 from stillwatch.evaluate.ours import read_findings
@@ -54,7 +54,7 @@ def card(tiny: Dataset, scanned: Path, tmp_path_factory: pytest.TempPathFactory)
     measured = measure(compare(read_truth(tiny), read_findings(ScanOutput.open(scanned))))
     cost = {"seconds": 9.0, "cpu_seconds": 8.0, "peak_mb": 500.0, "exchanges": tiny.count_exchanges()}
     entry = {"part": "worlds", "row": "", "level": "", "cell": msgspec.to_builtins(Cell(Scene("tiny", 2)))}
-    cells = [Scored(entry, {**measured, "cost": cost})]
+    cells = [Scored(entry, {**measured, "cost": cost, "bills": []})]
     empty = bench(Wish(), tmp_path_factory.mktemp("empty"), now=datetime(2026, 1, 2, tzinfo=UTC))
     return msgspec.structs.replace(empty, cells=cells, figures=pooled(cells))
 
@@ -89,7 +89,7 @@ def test_a_run_measures_resumes_and_compares(tmp_path: Path) -> None:
     assert first.exit_code == 0, first.output
     cell = next((out / "cells").glob("*.json"))
     before = cell.stat().st_mtime_ns
-    assert not list((out / "worlds").iterdir())
+    assert sorted(file.name for file in out.iterdir() if file.is_dir()) == ["cells"]
     again = ["bench", *SMALL[:-1], "--out", str(out), "--baseline", str(out / "scorecard.json")]
     second = CliRunner().invoke(app, again)
     assert second.exit_code == 0, second.output
@@ -171,12 +171,12 @@ def test_only_a_fall_beyond_both_intervals_is_worse(card: Scorecard) -> None:
 
 def test_a_worse_run_ends_in_error(card: Scorecard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command ends with exit code 4 when a figure fell beyond both intervals."""
-    figures = card.figures["worlds/tiny/stillwatch"]
-    ours: dict[str, Any] = {"worlds/tiny/stillwatch": {"AUC": msgspec.structs.replace(figures["AUC"], value=0.4)}}
-    ours["worlds/tiny/stillwatch"]["AUC"] = msgspec.structs.replace(figures["AUC"], value=0.4, interval=(0.3, 0.5))
-    before = {"worlds/tiny/stillwatch": {"AUC": msgspec.structs.replace(figures["AUC"], interval=(0.8, 1.0))}}
-    (tmp_path / "before.json").write_text(pages.dump(msgspec.structs.replace(card, figures=before)))
-    monkeypatch.setattr("stillwatch.cli.bench.run", lambda *_, **__: msgspec.structs.replace(card, figures=ours))
+    now, before = (
+        msgspec.structs.replace(card, figures={"worlds/tiny/stillwatch": {"AUC": figure}})
+        for figure in (Figure(0.4, (0.3, 0.5)), Figure(0.9, (0.8, 1.0)))
+    )
+    (tmp_path / "before.json").write_text(pages.dump(before))
+    monkeypatch.setattr("stillwatch.evaluate.bench.bench", lambda *_, **__: now)
     command = ["bench", *SMALL, "--out", str(tmp_path), "--baseline", str(tmp_path / "before.json")]
     done = CliRunner().invoke(app, command)
     assert isinstance(done.exception, GotWorse)

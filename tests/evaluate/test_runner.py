@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from stillwatch.errors import ConfigError
-from stillwatch.evaluate.plan import KNOBS, LEVELS, PLANS, Wish, plan, scenes, settings
+from stillwatch.evaluate.plan import KNOBS, LEVELS, PLANS, Wish, plan, scenes
+from stillwatch.evaluate.plan import settings as settings_of
 from stillwatch.evaluate.runner import Runner, Task
 from stillwatch.simulate import load_world
 
@@ -75,15 +76,15 @@ def test_a_plan_goes_world_by_world() -> None:
 def test_every_preset_names_worlds_that_exist(name: str) -> None:
     """Each scene of a preset can be loaded with its settings, and each part has work."""
     entries = plan(PLANS[name])
-    for scene in {entry.cell.scene for entry in entries}:
-        load_world(scene.world, settings=scene.settings)
+    for world, settings in {(entry.cell.scene.world, entry.cell.scene.settings) for entry in entries}:
+        load_world(world, settings=settings)
     assert {"worlds", "null"} <= {entry.part for entry in entries}
 
 
 def test_every_knob_moves_and_the_base_level_moves_none() -> None:
     """A knob at each level is a setting that a world takes; at the base level it is the base itself."""
     for knob in KNOBS:
-        made = {level: tuple(settings(knob, level)) for level in LEVELS}
+        made = {level: tuple(settings_of(knob, level)) for level in LEVELS}
         assert len(set(made.values())) == len(LEVELS)
         assert made["competent"] == ("campaigns.skill=competent",)
 

@@ -116,14 +116,18 @@ def bench(
         runner.run([Task(key, _name(cell.scene)) for key, cell in work.cells.items()], jobs, progress)
         if calibration and not keep:
             shutil.rmtree(work.calibrated, ignore_errors=True)
+        for folder in (out / "work", out / "worlds"):
+            if folder.exists() and not any(folder.iterdir()):
+                folder.rmdir()
     cells = [_scored(entry, runner.result(Task(_key(entry.cell, code), ""))) for entry in entries]
     return Scorecard(SCHEMA, made_by(now, code), msgspec.to_builtins(wish), cells, pooled(cells))
 
 
 def _check(entries: Iterable[Entry], calibration: Scene | None) -> None:
     """Raise before anything runs when a world or detector is not known, or the calibration world is measured too."""
-    for scene in {entry.cell.scene for entry in entries} | ({calibration} if calibration else set()):
-        load_world(scene.world, scale=scene.scale, settings=scene.settings)
+    scenes = {entry.cell.scene for entry in entries} | ({calibration} if calibration else set())
+    for world, settings in {(scene.world, scene.settings) for scene in scenes}:
+        load_world(world, settings=settings)
     for name in {entry.cell.detector for entry in entries}:
         detector(name)
     if calibration in {entry.cell.scene for entry in entries}:
