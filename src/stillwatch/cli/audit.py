@@ -6,7 +6,7 @@ import enum
 from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -14,6 +14,9 @@ import typer
 from stillwatch.cli.acting import DEFAULT_STATE, Json, StateUrl, show
 from stillwatch.cli.app import app
 from stillwatch.errors import ConfigError, StillwatchError
+
+if TYPE_CHECKING:
+    from stillwatch.response.store import State
 
 
 class Task(enum.StrEnum):
@@ -54,8 +57,8 @@ def audit(
 
     Example: `stillwatch audit verify`
     """
-    from stillwatch.response import journal
-    from stillwatch.response.store import State, micros
+    from stillwatch.response.journal import read_checkpoint
+    from stillwatch.response.store import State
 
     state = State.open(state_url)
     if task is Task.SHOW:
@@ -64,13 +67,9 @@ def audit(
     if (checkpoint is None) != (key is None) or (task is Task.CHECKPOINT and checkpoint is None):
         raise ConfigError("a checkpoint needs --checkpoint FILE and --key KEY")
     if task is Task.CHECKPOINT and checkpoint and key:
-        end = state.entry(state.revision())
-        if end is None:
-            raise ConfigError("the journal is empty: there is nothing to sign")
-        made = journal.write_checkpoint(checkpoint, end, micros(state.clock()), key)
-        typer.echo(f"line {made.seq:,} signed in {checkpoint}; keep it where the database's owner cannot write")
+        _sign(state, checkpoint, key)
         return
-    seen = journal.read_checkpoint(checkpoint, key) if checkpoint and key else None
+    seen = read_checkpoint(checkpoint, key) if checkpoint and key else None
     found = state.audit(seen)
     if json:
         typer.echo(msgspec.json.encode({"lines": state.revision(), "faults": found}))
@@ -79,6 +78,17 @@ def audit(
     if not json:
         since = f", and agree with the checkpoint at line {seen.seq:,}" if seen else "; no checkpoint was given"
         typer.echo(f"{state.revision():,} lines follow from one another, and every row is as they say{since}")
+
+
+def _sign(state: State, file: Path, key: Path) -> None:
+    from stillwatch.response.journal import write_checkpoint
+    from stillwatch.response.store import micros
+
+    end = state.entry(state.revision())
+    if end is None:
+        raise ConfigError("the journal is empty: there is nothing to sign")
+    made = write_checkpoint(file, end, micros(state.clock()), key)
+    typer.echo(f"line {made.seq:,} signed in {file}; keep it where the database's owner cannot write")
 
 
 def _show(entries: deque[object], *, json: bool) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import pyarrow as pa
@@ -24,6 +24,9 @@ from stillwatch.response.policy import Policy
 from stillwatch.response.standing import Standing
 from stillwatch.tables import Dataset
 from stillwatch.types import Progress
+
+if TYPE_CHECKING:
+    from stillwatch.signals.frame import Frame
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,6 @@ def replay(
 
     Example: `stillwatch replay data out --policy examples/policy.toml --rescan 2`
     """
-    from stillwatch.response import replay as past
     from stillwatch.response.policy_file import load_policy
     from stillwatch.signals.frame import read_frame
 
@@ -72,18 +74,25 @@ def replay(
         known = list(_rescans(opened, rescan, Path(work), progress)) if rescan else _hindsight(whole, found_after)
         standings = _standings(known, opened, wanted, timedelta(hours=approved_after), random.Random(seed))
         frame = read_frame(opened, progress=progress)
-    found = past.effect(frame, standings)
-    asked, group_of = _yardstick(opened, whole, labels=labels)
-    ours = pa.concat_arrays([pa.array([], pa.string()), *asked.values()])
-    result: dict[str, list[Any]] = {
-        "leaks": past.leaks(frame, found, asked, standings),
-        "bystanders": past.bystanders(frame, found, ours, group_of),
-    }
+    result = _outcome(frame, standings, *_yardstick(opened, whole, labels=labels))
     if json:
         typer.echo(msgspec.json.format(msgspec.json.encode(result)))
         return
     known_when = f"scanned anew every {rescan:g} days" if rescan else f"hindsight, known after {found_after:g} h"
     _print(result, wanted, f"{known_when}, agreed to after {approved_after:g} h", labels=labels)
+
+
+def _outcome(
+    frame: Frame, standings: list[Standing], asked: dict[str, Any], group_of: dict[str, str]
+) -> dict[str, list[Any]]:
+    from stillwatch.response.replay import bystanders, effect, leaks
+
+    found = effect(frame, standings)
+    ours = pa.concat_arrays([pa.array([], pa.string()), *asked.values()])
+    return {
+        "leaks": leaks(frame, found, asked, standings),
+        "bystanders": bystanders(frame, found, ours, group_of),
+    }
 
 
 def _hindsight(whole: ScanOutput, hours: float) -> list[Known]:
@@ -149,9 +158,9 @@ def _yardstick(dataset: Dataset, whole: ScanOutput, *, labels: bool) -> tuple[di
 def _print(result: dict[str, list[Any]], policy: Policy, assumed: str, *, labels: bool) -> None:
     typer.echo(f"policy {policy.name} {policy.digest[:12]}; campaigns by {'the labels' if labels else 'the scan'}")
     typer.echo(f"assumed: {assumed}; customers go on as they did")
-    show(
-        [_leak_row(one) for one in result["leaks"]], right=frozenset({"exchanges", "leaked before", "after", "stopped"})
-    )
+    shares = frozenset({"exchanges", "leaked before", "after", "stopped"})
+    show([_leak_row(one) for one in result["leaks"]], right=shares)
+    typer.echo("traffic that is no campaign's:")
     numbers = frozenset({"accounts", "touched", "exchanges", "stopped", "waited s"})
     show([_bystander_row(one, labels=labels) for one in result["bystanders"]], right=numbers)
     ours, theirs = result["leaks"], result["bystanders"]
