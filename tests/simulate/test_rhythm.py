@@ -26,7 +26,7 @@ def hourly() -> Floats:
 
 
 def test_clients_are_as_uneven_as_published_ones(hourly: Floats) -> None:
-    """Hourly variation from below 1 to above 6 before users' hours are added, as among 151 production clients (docs/simulate.md)."""
+    """Variation of hours from below 1 to above 6, before users' hours are added (docs/simulate.md)."""
     low, middle, high = np.quantile(hourly.std(axis=1) / hourly.mean(axis=1), (0.1, 0.5, 0.9))
     assert low < 1 < middle < 3.5
     assert high > 6
