@@ -97,6 +97,5 @@ def verify_account(
     ended = appeals.verify(state, account, proof.value, succeeded=not failed, who=who or login(), why=why)
     typer.echo(f"{proof.value} of {account} {'failed' if failed else 'proved'}; {plural(ended, 'measure')} ended")
     if data is not None:
-        typer.echo(
-            f"{appeals.feed_back(state, Dataset.open(data)):,} accounts of {data} are verified better than before"
-        )
+        changed = appeals.feed_back(state, Dataset.open(data))
+        typer.echo(f"{plural(changed, 'account')} of {data} now verified better than before")

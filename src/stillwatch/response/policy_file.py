@@ -149,11 +149,7 @@ def outline(policy: Policy) -> list[dict[str, Any]]:
             "when": f"q ≤ {rule.q_at_most:g}, p ≥ {rule.probability_at_least:g}, worth ≥ {rule.worth_at_least:g}, "
             f"{rule.evidence_at_least} of WHO" + (f" with {', '.join(rule.evidence)}" if rule.evidence else ""),
             "begins": "by itself" if rule.automatic else "when a person agrees",
-            "told": "yes"
-            if rule.told and LADDER[rule.step].felt
-            else "nothing to tell"
-            if rule.told
-            else "NO (signed)",
+            "told": "yes" if rule.told and LADDER[rule.step].felt else "nothing to tell" if rule.told else "NOT TOLD",
             "lasts": f"{rule.lasts.total_seconds() / 86_400:g} d",
         }
         for rule in policy.rules
