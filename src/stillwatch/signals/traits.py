@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from stillwatch.signals.columns import Codes, Ints, blocks
 from stillwatch.signals.frame import Frame
-from stillwatch.signals.habits import pairs_of
+from stillwatch.signals.habits import habits_of
 from stillwatch.signals.sketch import Kind
 
 STACK_KINDS = (Kind.SHINGLE, Kind.SYSTEM, Kind.TOOL, Kind.HEAD, Kind.TAIL, Kind.SYSTEM_ID, Kind.TOOLSET)
@@ -119,10 +119,11 @@ def content_traits(frame: Frame, *, min_holders: int = 5) -> Incidence:
     """
     wanted = np.zeros(16, bool)
     wanted[list(STACK_KINDS)] = True
-    account, value, count, label = pairs_of(frame.sketch, frame.account, wanted, min_holders)
+    few = frame.volume() <= 4
+    account, value, count, label = habits_of(frame.sketch, frame.account, wanted, few, min_holders)
     start = np.searchsorted(account, np.arange(frame.n_accounts + 1)).astype(np.int64)
     pairs = Incidence(account, value, count, start, len(label), label)
-    habit = (pairs.count >= 2) | (frame.volume()[pairs.account] <= 4)
+    habit = (pairs.count >= 2) | few[pairs.account]
     holders = np.bincount(pairs.value[habit], minlength=pairs.n_values)
     return pairs.keep(habit, holders >= min_holders)
 
