@@ -12,7 +12,6 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from stillwatch.response.actions import undo
 from stillwatch.response.store import State
 from stillwatch.tables import Dataset
 
@@ -72,18 +71,23 @@ def test_what_is_found_is_decided_at_a_gateway_that_outlives_the_service(
     assert set(by_action) <= {"tag", "allow"}
     assert gateway.decide(account="nobody-of-these")["decision"]["action"] == "allow"
 
-    account = by_action["tag"][0]
-    state = State.open(f"sqlite:///{home / 'state.db'}")
-    undo(state, who="anna", why="spoke to them", account=account)
-    state.close()
-    eventually(lambda: gateway.decide(account=account)["decision"]["action"] == "allow", "the undo at the gateway")
+    undone, verified, *others = by_action["tag"]
+    assert serve.http.post("/v1/undo", json={"account": undone, "why": "spoke to them"}).json() == {"ended": 1}
+    proof = {"account": verified, "kind": "identity", "succeeded": True, "why": "passport seen"}
+    assert serve.http.post("/v1/verifications", json=proof).json() == {"ended": 1}
+    for account in (undone, verified):
+        eventually(lambda who=account: gateway.decide(account=who)["decision"]["action"] == "allow", "a way back")
+    journal = State.open(f"sqlite:///{home / 'state.db'}")
+    assert [entry.who for entry in journal.entries()][-1] == "key anyone"
+    assert journal.audit() == []
+    journal.close()
 
     serve.kill()
-    assert gateway.decide(account=by_action["tag"][1])["decision"]["action"] == "tag"
+    assert gateway.decide(account=others[0])["decision"]["action"] == "tag"
     eventually(lambda: any("no newer snapshot" in line["message"] for line in gateway.lines()), "a warning")
     gateway.kill()
     again = start("gateway", "--snapshot", serve.url, "--trust", trust, "--state", tmp_path / "node")
-    assert again.decide(account=by_action["tag"][1])["decision"]["action"] == "tag"
+    assert again.decide(account=others[0])["decision"]["action"] == "tag"
 
 
 def test_telemetry_of_every_kind_ends_in_the_dataset_once(home: Path, tmp_path: Path, start: Start) -> None:

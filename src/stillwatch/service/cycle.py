@@ -14,11 +14,13 @@ from pathlib import Path
 import msgspec
 
 from stillwatch.errors import StillwatchError
+from stillwatch.response.appeals import feed_back
 from stillwatch.response.store import State
 from stillwatch.service.node import Node
 from stillwatch.service.planning import in_force, plan_scan
 from stillwatch.service.publish import Publisher
 from stillwatch.service.takeover import TakeOver, stillwatch
+from stillwatch.tables import Dataset
 
 log = logging.getLogger("stillwatch.service")
 _KEPT_SCANS = 5
@@ -49,7 +51,7 @@ class Progressed(msgspec.Struct):
 class Cycle:
     """Runs the stages one after another, each failure counted and logged, none of them the end.
 
-    ``state_url`` names the response's database; without it nothing is in force and empty snapshots are published.
+    ``state_url`` names the response's database; without a ``policy`` nothing is planned.
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class Cycle:
         node: Node,
         *,
         policy: Path | None,
-        state_url: str | None,
+        state_url: str,
         rhythm: Rhythm,
     ) -> None:
         """Prepare; scans go to ``home/scans``, ``latest`` pointing at the newest whole one."""
@@ -110,7 +112,8 @@ class Cycle:
         self._unscanned, begun = False, time.monotonic()
         latest, fresh = self.scans / "latest", self.scans / _next(self.scans)
         previous = ["--previous", str(latest.resolve())] if (latest / "campaigns.json").exists() else []
-        done = await stillwatch("scan", await self.taking.frozen(), "--out", fresh, *previous, "--quiet")
+        frozen = await self.taking.frozen(await self._proofs())
+        done = await stillwatch("scan", frozen, "--out", fresh, *previous, "--quiet")
         if done.code != 0:
             self._unscanned = True
             raise StillwatchError(f"exit code {done.code}: {done.err}")
@@ -122,10 +125,19 @@ class Cycle:
         await self._plan(fresh)
         return fresh
 
+    async def _proofs(self) -> Callable[[], object]:
+        """Return what writes successful verifications into the dataset, as evidence for the scan."""
+        try:
+            state = await self.opened()
+        except StillwatchError as error:
+            self.failed("feed back", str(error))
+            return lambda: 0
+        return lambda: feed_back(state, Dataset.open(self.taking.dataset))
+
     async def _plan(self, scan: Path) -> None:
-        if self._policy is None or self._url is None:
+        if self._policy is None:
             return
-        state = await self._opened(self._url)
+        state = await self.opened()
         chance = random.Random(os.urandom(16))
         plan = await asyncio.to_thread(plan_scan, state, scan, self.taking.dataset, self._policy, chance=chance)
         self.done.planned_at = time.time()
@@ -136,8 +148,8 @@ class Cycle:
     async def publish(self) -> bool:
         """Publish a new snapshot when a measure changed or the last is old; says whether it did."""
         now = time.time()
-        state = await self._opened(self._url) if self._url else None
-        revision = await asyncio.to_thread(state.revision) if state else 0
+        state = await self.opened()
+        revision = await asyncio.to_thread(state.revision)
         held = self.publisher.current
         if held is not None and revision == self._revision and 0 <= now - held.head.created_at < self.rhythm.refresh:
             return False
@@ -146,14 +158,13 @@ class Cycle:
         self.node.offer(snapshot)
         return True
 
-    def _publish(self, state: State | None, now: float) -> bytes:
-        if state is None:
-            return self.publisher.publish([], now).data
+    def _publish(self, state: State, now: float) -> bytes:
         return self.publisher.publish(in_force(state, self.taking.dataset, self._policy), now).data
 
-    async def _opened(self, url: str) -> State:
+    async def opened(self) -> State:
+        """Return the state, opened on first use; raises :class:`~stillwatch.response.store.StateError`."""
         if self._state is None:
-            self._state = await asyncio.to_thread(State.open, url)
+            self._state = await asyncio.to_thread(State.open, self._url)
         return self._state
 
 

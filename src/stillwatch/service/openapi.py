@@ -9,6 +9,7 @@ import msgspec
 import stillwatch
 from stillwatch.response.decide import Request
 from stillwatch.service.deciding import Verdict
+from stillwatch.service.enforcing import Ended, Undo, Verification
 from stillwatch.service.receiving import PUSHED
 
 _JSON, _PROBLEM, _TEXT, _BINARY = (
@@ -44,7 +45,8 @@ def serve_document() -> dict[str, Any]:
 
 
 def _document(paths: dict[str, Any]) -> dict[str, Any]:
-    _, schemas = msgspec.json.schema_components([Request, Verdict], ref_template="#/components/schemas/{name}")
+    bodies = [Request, Verdict, Verification, Undo, Ended]
+    _, schemas = msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")
     for schema in schemas.values():
         schema["description"] = " ".join(schema.get("description", "").partition(">>>")[0].split())
     schemas["Request"]["anyOf"] = [_named("account"), _named("key")]
@@ -127,6 +129,21 @@ def _push(summary: str, media: tuple[str, ...], *parameters: dict[str, Any]) -> 
     }
 
 
+def _change(summary: str, body: str) -> dict[str, Any]:
+    """Declare a POST that ends measures."""
+    refused = {"400": "Not readable", "409": "Not done, and why", "413": "Too large", **_KEY_PROBLEMS}
+    return {
+        "post": {
+            "summary": summary,
+            "requestBody": {"required": True, "content": {_JSON: {"schema": _ref(body)}}},
+            "responses": {
+                "200": _reply("How many measures ended", _JSON, _ref("Ended")),
+                **_problems({**refused, "503": "The state is out of reach: nothing was changed"}),
+            },
+        }
+    }
+
+
 def _asked(name: str, schema: dict[str, Any], *, required: bool = False) -> dict[str, Any]:
     return {"name": name, "in": "query", "required": required, "schema": schema}
 
@@ -163,5 +180,7 @@ _SERVE_PATHS: dict[str, Any] = {
             },
         }
     },
+    "/v1/verifications": _change("Tell the result of a verification; a success ends what is in force", "Verification"),
+    "/v1/undo": _change("End what is in force for one account, campaign or plan", "Undo"),
     "/v1/status": _page("What comes in, what waits, what was done", _JSON, problems=_KEY_PROBLEMS),
 }

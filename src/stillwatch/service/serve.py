@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from stillwatch.service.cycle import Cycle, Rhythm
 from stillwatch.service.deciding import Decider, OnFailure
+from stillwatch.service.enforcing import enforcing_routes
 from stillwatch.service.gateway import gateway_app
 from stillwatch.service.intake import Bounds, Intake
 from stillwatch.service.keys import Door
@@ -85,6 +86,7 @@ def serve_app(settings: ServeSettings) -> Front:
     routes = [
         *receiving_routes(intake, door),
         *publishing_routes(publisher, door),
+        *enforcing_routes(cycle.opened, door),
         Route("/v1/status", lambda request: _status(request, door, intake, cycle, silence)),
     ]
     work = [intake.run, cycle.run, lambda: silence.run(intake.last_seen, time.monotonic)]

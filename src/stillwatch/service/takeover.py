@@ -8,7 +8,7 @@ import shutil
 import struct
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -134,10 +134,14 @@ class TakeOver:
             await self._take_watched()
         return self.added - before
 
-    async def frozen(self) -> Path:
-        """Return a copy of the dataset as it is now (hard links), so that a scan and the next take-over do not meet."""
+    async def frozen(self, before: Callable[[], object] = lambda: None) -> Path:
+        """Return a copy of the dataset (hard links), so that a scan and the next take-over do not meet.
+
+        ``before`` is called first, while nobody else writes.
+        """
         copy = self.home / "work" / "frozen"
         async with self._writing:
+            await asyncio.to_thread(before)
             await asyncio.to_thread(freeze, self.dataset, copy)
         return copy
 
