@@ -65,7 +65,7 @@ def apart(before: Figure, now: Figure) -> bool:
 def compared(before: Scorecard, now: Scorecard) -> str:
     """Return what a comparison says, for a person: what was compared, and each change on a line.
 
-    >>> compared(example_card(), example_card()).endswith("1 in common: 0 worse, 0 better")
+    >>> compared(example_card(), example_card()).endswith("2 in common: 0 worse, 0 better")
     True
     """
     shared = sorted(before.figures.keys() & now.figures.keys())

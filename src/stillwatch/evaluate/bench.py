@@ -29,6 +29,7 @@ from stillwatch.simulate import load_world
 from stillwatch.types import Progress, silent
 
 SCHEMA = 1
+EVERY = "all worlds"
 _HOME = Path(stillwatch.__file__).parent
 _MEASURED = ("tables", "signals", "simulate", "linkage", "campaigns", "attribution", "cases", "evaluate")
 _PACKAGES = ("duckdb", "ibis-framework", "networkit", "numba", "numpy", "pyarrow", "scipy")
@@ -242,7 +243,7 @@ def _processor() -> str:
 
 
 def pooled(cells: Iterable[Scored]) -> dict[str, dict[str, Figure]]:
-    """Return the figures of each part, world and detector that a baseline is compared on.
+    """Return the figures of each part, world (and all its worlds together) and detector.
 
     >>> pooled([])
     {}
@@ -251,5 +252,6 @@ def pooled(cells: Iterable[Scored]) -> dict[str, dict[str, Figure]]:
     for one in cells:
         if one.part in ("worlds", "null", "daily") and one.result is not None:
             groups.setdefault(f"{one.part}/{one.world}/{one.detector}", []).append(one.result)
+            groups.setdefault(f"{one.part}/{EVERY}/{one.detector}", []).append(one.result)
     pools = {"worlds": figures, "null": figures, "daily": daily_figures}
     return {name: pools[name.split("/")[0]](results) for name, results in sorted(groups.items())}

@@ -110,6 +110,8 @@ def headline(card: Scorecard) -> str:
     found = [one for result in results(ours(card, "worlds")) for one in result["campaigns"]]
     null = results(ours(card, "null"))
     wrong = sum(any(group["verdict"] == "campaign" for group in one["groups"]) for one in null)
+    if not found and not null:
+        return f"{sum(one.result is not None for one in card.cells):,} cells measured"
     told = f"{sum(one['found'] for one in found)} of {len(found)} campaigns found"
     return told + (f"; {wrong} of {len(null)} worlds without a campaign have a report" if null else "")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from stillwatch.evaluate.bench import Scorecard, Scored
+from stillwatch.evaluate.bench import EVERY, Scorecard, Scored
 from stillwatch.evaluate.calibration import false_share, reliability
 from stillwatch.evaluate.figures import Figure, counted, figures
 from stillwatch.evaluate.plots import Curve
@@ -46,13 +46,17 @@ def share(value: float | None) -> str:
 
 
 def _figure_table(card: Scorecard, part: str, names: Sequence[str]) -> list[Sequence[str]]:
+    """Return a row a world and detector; all worlds together come first, where there are several."""
+    several = len({one.world for one in card.of(part)}) > 1
     rows: list[Sequence[str]] = []
     for key, made in card.figures.items():
-        kind, world, detector = key.split("/")
-        if kind == part:
-            seeds = sum(1 for one in card.of(part) if (one.world, one.detector) == (world, detector))
+        kind, _, rest = key.partition("/")
+        world, _, detector = rest.rpartition("/")
+        if kind == part and (several or world != EVERY):
+            worlds = [one.world for one in card.of(part) if one.detector == detector]
+            seeds = len(worlds) if world == EVERY else worlds.count(world)
             rows.append((world, detector, str(seeds), *(said(made, name) for name in names)))
-    return rows
+    return sorted(rows, key=lambda row: (row[0] != EVERY, row[0]))
 
 
 _KINDS = {
