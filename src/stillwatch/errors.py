@@ -8,6 +8,8 @@
     ├── DatasetError             a dataset folder does not keep the contract
     ├── ConfigError              a setting, field map or world file is wrong
     ├── MissingExtra             an optional package is needed
+    ├── StateError               the response state cannot be opened, or does not allow what was asked
+    │   └── TamperedWith         the journal or the tables are not as they were written (exit code 4)
     └── SnapshotRefused          a decision snapshot that a node must not use (older, unsigned, foreign, corrupt)
 """
 
@@ -75,3 +77,17 @@ class SnapshotRefused(StillwatchError):  # noqa: N818 - named after what happene
         """Keep the word apart from the message."""
         self.why = why
         super().__init__(f"{why}: {message}")
+
+
+class StateError(StillwatchError):
+    """The response state cannot be opened, or does not allow what was asked."""
+
+
+class TamperedWith(StateError):  # noqa: N818
+    """The journal or the tables are not as they were written.
+
+    >>> TamperedWith("line 3 was changed after it was written").exit_code
+    4
+    """
+
+    exit_code = 4

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stillwatch.cases.folder import ScanOutput
-from stillwatch.errors import ConfigError
+from stillwatch.errors import ConfigError, StateError
 from stillwatch.response.actions import (
     apply,
     approve,
@@ -30,7 +30,7 @@ from stillwatch.response.plan import Plan, propose
 from stillwatch.response.policy import Approvals, Budget, Customer, Policy, Radius, Rule, Timing
 from stillwatch.response.shadow import overlaps
 from stillwatch.response.standing import Scope, Standing
-from stillwatch.response.store import State, StateError
+from stillwatch.response.store import State
 
 from .conftest import Clock, WriteScan, campaign_record, exempt, policy
 

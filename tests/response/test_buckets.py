@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillwatch.errors import ConfigError
@@ -80,6 +80,7 @@ def test_a_bucket_refills_with_time(buckets: Buckets) -> None:
     assert back.remaining <= 0.0
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 60), st.floats(0, 300)), min_size=1, max_size=60))
 def test_no_order_of_requests_exceeds_the_bound(requests: list[tuple[float, float]]) -> None:
     """Checked against the plain bound: burst + rate × time + the overshoot of one large request."""
@@ -91,6 +92,7 @@ def test_no_order_of_requests_exceeds_the_bound(requests: list[tuple[float, floa
         assert granted <= 100.0 + clock + 200.0 + 1e-6
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-3_600, 3_600), min_size=1, max_size=40))
 def test_a_clock_that_jumps_never_grants_more_than_its_largest_span(jumps: list[float]) -> None:
     """Going back and forth over the same hour refills it once, and one lost bucket at the most a jump back."""

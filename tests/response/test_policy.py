@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillwatch.cases.folder import Campaign
@@ -40,7 +40,8 @@ def test_the_shipped_policy_is_in_shadow_mode() -> None:
     """Whoever starts with the default touches nobody."""
     shipped = load_policy(SHIPPED)
     assert shipped.mode == "shadow"
-    assert len(outline(shipped)) == len(shipped.rules) == 4
+    assert len(shipped.rules) == 4
+    assert "1. sure" in outline(shipped)[0]
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,7 @@ VERDICTS = st.sampled_from([("campaign",), ("needs_person",), ("campaign", "need
 RUNGS = st.sampled_from([rung.label for rung in Rung])
 
 
+@settings(deadline=None)
 @given(st.builds(Rule, name=st.just("r"), rung=RUNGS, automatic=st.booleans(), verdicts=VERDICTS))
 def test_nothing_above_the_rate_limit_can_be_automatic(rule: Rule) -> None:
     """Whatever a rule says; nor can a group that a person must judge."""

@@ -15,12 +15,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from stillwatch.errors import ConfigError
+from stillwatch.errors import ConfigError, StateError
 from stillwatch.response import journal, migrations, schema, store
 from stillwatch.response.appeals import verify
 from stillwatch.response.journal import Entry
 from stillwatch.response.signing import make_keys
-from stillwatch.response.store import State, StateError
+from stillwatch.response.store import State
 
 from .conftest import DATABASES, Clock
 

@@ -13,7 +13,7 @@ import typer
 
 from stillwatch.cli.acting import DEFAULT_STATE, Json, StateUrl, show
 from stillwatch.cli.app import app
-from stillwatch.errors import ConfigError, StillwatchError
+from stillwatch.errors import ConfigError, TamperedWith
 
 if TYPE_CHECKING:
     from stillwatch.response.store import State
@@ -25,16 +25,6 @@ class Task(enum.StrEnum):
     SHOW = "show"
     VERIFY = "verify"
     CHECKPOINT = "checkpoint"
-
-
-class TamperedWith(StillwatchError):  # noqa: N818 - named after what happened
-    """The journal or the tables are not as they were written.
-
-    >>> TamperedWith("line 3 was changed").exit_code
-    4
-    """
-
-    exit_code = 4
 
 
 @app.command()

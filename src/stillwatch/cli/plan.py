@@ -54,7 +54,8 @@ def policy(
         typer.echo(msgspec.json.format(msgspec.json.encode(checked)))
         return
     typer.echo(f"{file}: {checked.name}, mode {checked.mode}, digest {checked.digest[:12]}")
-    show(policy_file.outline(checked))
+    for line in policy_file.outline(checked):
+        typer.echo(line)
 
 
 def _bytes(file: Path) -> bytes:
@@ -123,6 +124,8 @@ def print_plan(made: Plan) -> None:
         typer.echo(
             f"tell {len(made.tell_owners)} owners that their key may be stolen, and rotate it; --json names them"
         )
+    if untold := sum(not action.told for action in made.actions):
+        typer.echo(f"NOT TOLD to the customer: {untold:,} measures (the policy is signed)")
     for need in made.needs:
         typer.echo(f"needs approval: {need.rung.label} of {need.accounts:,} accounts by {' and '.join(need.roles)}")
     typer.echo(f"next: stillwatch {'approve' if made.needs else 'apply'} {made.plan_id} --why REASON")

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from stillwatch.errors import StateError
 from stillwatch.response import schema
 from stillwatch.response.customers import UNKNOWN, Customers
 from stillwatch.response.journal import canonical
@@ -17,7 +18,7 @@ from stillwatch.response.ladder import LADDER, Rung
 from stillwatch.response.plan import Action, Circumstances, Need, Plan, Touch, exempted, reach
 from stillwatch.response.policy import Policy
 from stillwatch.response.standing import Standing
-from stillwatch.response.store import Change, Row, State, StateError, micros, moment
+from stillwatch.response.store import Change, Row, State, micros, moment
 
 Rows = Callable[[sa.Select[Any]], list[Row]]
 

@@ -8,9 +8,10 @@ import msgspec
 import pyarrow as pa
 import sqlalchemy as sa
 
+from stillwatch.errors import StateError
 from stillwatch.response import schema
 from stillwatch.response.actions import end
-from stillwatch.response.store import Change, Row, State, StateError, micros
+from stillwatch.response.store import Change, Row, State, micros
 from stillwatch.tables import Dataset, DatasetWriter
 
 Kind = Literal["email", "phone", "identity", "organisation", "key-rotated"]

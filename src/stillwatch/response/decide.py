@@ -49,10 +49,6 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
         return cls(**{name: getattr(standing, name) for name in cls.__struct_fields__})
 
 
-UNTOLD = msgspec.Raw()
-"""Messages that are not told; the one empty value that JSON leaves out (msgspec reads no union with Raw)."""
-
-
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a gateway asks about. Without ``account`` the key stands for it, as in the logs.
 
@@ -61,7 +57,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     has a measure for part of its traffic. ``tokens`` is the estimate that limits are charged with, ``max_tokens`` what
     the client asked for at most.
 
-    >>> bytes(msgspec.json.decode(b'{"account": "a", "messages": [{"role": "user"}]}', type=Request).messages)
+    >>> bytes(msgspec.json.decode(b'{"account": "a", "messages": [{"role": "user"}]}', type=Request).said)
     b'[{"role": "user"}]'
     """
 
@@ -69,7 +65,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: str | None = None
     model: str = ""
     prompt: str | None = None
-    messages: msgspec.Raw = msgspec.field(default_factory=lambda: UNTOLD)
+    messages: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     template: int | str | None = None
     tokens: float | None = None
     max_tokens: int | None = None
@@ -84,6 +80,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """
         return self.account or self.key or ""
 
+    @property
+    def said(self) -> bytes:
+        """The messages as the client sent them (JSON); empty when they are not told.
+
+        >>> Request(account="a").said
+        b''
+        """
+        return b"" if self.messages is msgspec.UNSET else bytes(self.messages)
+
     def cost(self) -> float:
         """Return the tokens that this request is charged: as told, else four bytes of prompt to one token.
 
@@ -92,7 +97,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """
         if self.tokens is not None:
             return max(0.0, self.tokens)
-        said = len(self.prompt or "") or len(bytes(self.messages))
+        said = len(self.prompt or "") or len(self.said)
         return said / 4 + (self.max_tokens or 0) if said or self.max_tokens else USUAL_TOKENS
 
 

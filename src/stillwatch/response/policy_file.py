@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import msgspec
 
@@ -135,22 +135,25 @@ def _header(text: str, name: str, count: int) -> int:
     return headers[count] if count < len(headers) else 0
 
 
-def outline(policy: Policy) -> list[dict[str, Any]]:
-    """Return a policy's rules as rows for a person, in the order in which they are tried.
+def outline(policy: Policy) -> list[str]:
+    r"""Return a policy's rules as lines for a person, in the order in which they are tried.
 
-    >>> outline(Policy(name="p", rules=(Rule(name="watch", rung="tag"),)))[0]["begins"]
-    'when a person agrees'
+    >>> print(*outline(Policy(name="p", rules=(Rule(name="watch", rung="tag"),))), sep="\n")
+    1. watch: tag, for 30 days
+       who: campaign; pool, mixed, closed, successor
+       when: q ≤ 0.1, probability ≥ 0.9, worth ≥ 0, 2 of NET, ID, LIFE, TIME
+       begins: when a person agrees
     """
-    return [
-        {
-            "rule": rule.name,
-            "rung": rule.rung,
-            "for": f"{'/'.join(rule.verdicts)}: {', '.join(rule.roles)}",
-            "when": f"q ≤ {rule.q_at_most:g}, p ≥ {rule.probability_at_least:g}, worth ≥ {rule.worth_at_least:g}, "
-            f"{rule.evidence_at_least} of WHO" + (f" with {', '.join(rule.evidence)}" if rule.evidence else ""),
-            "begins": "by itself" if rule.automatic else "when a person agrees",
-            "told": "yes" if rule.told and LADDER[rule.step].felt else "nothing to tell" if rule.told else "NOT TOLD",
-            "lasts": f"{rule.lasts.total_seconds() / 86_400:g} d",
-        }
-        for rule in policy.rules
+    return [line for number, rule in enumerate(policy.rules, 1) for line in _rule_lines(number, rule)]
+
+
+def _rule_lines(number: int, rule: Rule) -> list[str]:
+    with_these = f", {' and '.join(rule.evidence)} among them" if rule.evidence else ""
+    lines = [
+        f"{number}. {rule.name}: {rule.rung}, for {rule.lasts.total_seconds() / 86_400:g} days",
+        f"   who: {' or '.join(rule.verdicts)}; {', '.join(rule.roles)}",
+        f"   when: q ≤ {rule.q_at_most:g}, probability ≥ {rule.probability_at_least:g}, "
+        f"worth ≥ {rule.worth_at_least:g}, {rule.evidence_at_least} of NET, ID, LIFE, TIME{with_these}",
+        f"   begins: {'by itself' if rule.automatic else 'when a person agrees'}",
     ]
+    return lines if rule.told else [*lines, "   NOT TOLD to the customer (the file is signed)"]

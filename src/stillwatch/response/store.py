@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from stillwatch.errors import ConfigError, MissingExtra, StillwatchError
+from stillwatch.errors import ConfigError, MissingExtra, StateError
 from stillwatch.response import schema
 from stillwatch.response.journal import BEGINNING, Checkpoint, Entry, against, canonical, faults, rebuilt, seal
 
@@ -28,10 +28,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEWEST = "head"  # the revision that opening a state brings it to
 # Taken first in every writing transaction, so that writers come one after another and the chain never forks.
 _LOCK = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7345021)"}
-
-
-class StateError(StillwatchError):
-    """The state cannot be opened, or does not allow what was asked."""
 
 
 def wall_clock() -> datetime:

@@ -162,7 +162,7 @@ class Cycle:
         return self.publisher.publish(in_force(state, self.taking.dataset, self._policy), now).data
 
     async def opened(self) -> State:
-        """Return the state, opened on first use; raises :class:`~stillwatch.response.store.StateError`."""
+        """Return the state, opened on first use; raises :class:`~stillwatch.errors.StateError`."""
         if self._state is None:
             self._state = await asyncio.to_thread(State.open, self._url)
         return self._state

@@ -12,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from stillwatch.errors import StateError
 from stillwatch.response.actions import undo
 from stillwatch.response.appeals import Kind, verify
-from stillwatch.response.store import State, StateError
+from stillwatch.response.store import State
 from stillwatch.service.answers import problem
 from stillwatch.service.keys import Door
 from stillwatch.service.web import Problem, presented_key, read_body
