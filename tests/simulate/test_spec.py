@@ -124,3 +124,67 @@ def test_a_setting_of_the_world_that_is_none_is_an_error() -> None:
     """A mistyped key must not quietly leave the world as it was."""
     with pytest.raises(ConfigError, match="unknown key 'accounts'"):
         load_world("tiny", settings=["world.accounts=5"])
+
+
+CAMPAIGN = """looks_guilty = "g"
+tells_apart = "t"
+jobs = { camp_code = 1 }
+[stages.one]
+jobs = { harvest_flag = 1 }
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        (CAMPAIGN + "loud = 1\n", 6, "unknown key 'loud'"),
+        (CAMPAIGN.replace("harvest_flag", "harvest_hay"), 5, "harvest_hay"),
+        (CAMPAIGN + 'forwards = "martians"\n', None, "martians"),
+        (CAMPAIGN + "share = 'all'\n", 6, "must be a number"),
+        (CAMPAIGN + '[campaign]\nenforcement = { "soon" = 0.5 }\n', 7, "a day and a share"),
+        (CAMPAIGN + '[campaign]\nskill = "brilliant"\n', None, "careless, competent"),
+        ("part = 1\n" + CAMPAIGN, 1, "unknown key 'part'"),
+    ],
+)
+def test_a_wrong_campaign_file_is_an_error_that_says_where(
+    tmp_path: Path, text: str, line: int | None, message: str
+) -> None:
+    """Stages, rounds and presets are checked as populations are."""
+    write(tmp_path, text, "mine_too.toml")
+    path = write(tmp_path, WORLD.replace("reasoning = 8", '"mine_too.toml" = 8'))
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_world(path)
+    assert line is None or caught.value.line == line
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("stolen_keys = 8", "no 'key_owner' to steal keys of"),
+        ("safeguard_arbitrage = 8", "asks 'aster-2-large', no model here"),
+        ("reasoning = { accounts = 8, loud = 1 }", "unknown key 'loud'"),
+        ("reasoning = { skill = 'careful' }", "whole number"),
+    ],
+)
+def test_a_campaign_that_the_world_cannot_have_is_an_error(tmp_path: Path, entry: str, message: str) -> None:
+    """Keys are stolen of somebody, models asked exist, and an entry says how many accounts there are."""
+    path = write(tmp_path, WORLD.replace("reasoning = 8", entry))
+    with pytest.raises(ConfigError, match=message):
+        load_world(path)
+
+
+def test_an_innocent_population_has_no_stages(tmp_path: Path) -> None:
+    """What only campaigns have is an unknown key elsewhere."""
+    part = write(tmp_path, "looks_guilty = 'g'\ntells_apart = 't'\n[stages.one]\nshare = 1\n", "part.toml")
+    path = write(tmp_path, WORLD.replace("ordinary = 20", '"part.toml" = 20'))
+    with pytest.raises(ConfigError, match="unknown key 'stages'") as caught:
+        load_world(path)
+    assert str(caught.value.path) == part
+
+
+def test_a_world_is_like_a_world_that_is_like_another(tmp_path: Path) -> None:
+    """What is not said is taken from the nearest that says it."""
+    write(tmp_path, WORLD, "first.toml")
+    write(tmp_path, 'about = "second"\nlike = "first.toml"\ndays = 3\n', "second.toml")
+    third = load_world(write(tmp_path, 'about = "third"\nlike = "second.toml"\n', "third.toml"))
+    assert (third.about, third.days, len(third.campaigns)) == ("third", 3, 1)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 from functools import cache
 from importlib import resources
@@ -15,6 +14,7 @@ from typing import Any
 from stillwatch.errors import ConfigError
 from stillwatch.simulate.grammar import own_grammar
 from stillwatch.simulate.knobs import Campaign, Mix, Stage, layered
+from stillwatch.simulate.source import Source
 
 _WORLD = {"about", "start", "days", "models", "launches", "populations", "campaigns", "knobs", "reasoning"}
 _CHOICES = {
@@ -141,9 +141,9 @@ def worlds() -> dict[str, str]:
 
 
 def load_world(name: str | Path, *, scale: float = 1.0, settings: Sequence[str] = ()) -> World:
-    """Read a named world or a world file; ``settings`` are ``campaign.NAME.KEY=VALUE``,
-    ``campaigns.KEY=VALUE`` (every campaign) or ``world.KEY=VALUE``.
+    """Read a named world or a world file.
 
+    ``settings`` are ``campaign.NAME.KEY=VALUE``, ``campaigns.KEY=VALUE`` (every campaign) or ``world.KEY=VALUE``;
     ``scale`` multiplies the number of accounts of every population and campaign. Raises :class:`ConfigError` with file
     and line on an unknown key, a wrong type or a name that is not there.
 
@@ -151,7 +151,7 @@ def load_world(name: str | Path, *, scale: float = 1.0, settings: Sequence[str] 
     >>> [(p.name, p.campaign.paraphrase) for p, _ in world.campaigns][0]
     ('reasoning', 3)
     """
-    source = _Source.find("worlds", str(name), Path.cwd())
+    source = Source.find("worlds", str(name), Path.cwd())
     content = _inherited(source)
     changes = _changes(settings)
     change = changes.pop("world", {})
@@ -173,18 +173,33 @@ def load_world(name: str | Path, *, scale: float = 1.0, settings: Sequence[str] 
     start, days, models = str(content["start"]), int(content["days"]), dict(content["models"])
     launches, reasoning = dict(content.get("launches", {})), float(content.get("reasoning", 0.0))
     about = str(content["about"])
-    return World(source.name, about, start, days, models, launches, parts["populations"], parts["campaigns"], reasoning)
+    people, campaigns = parts["populations"], parts["campaigns"]
+    _check_campaigns(source, campaigns, {p.name for p, count in people if count}, {*models, *launches})
+    return World(source.name, about, start, days, models, launches, people, campaigns, reasoning)
 
 
-def _inherited(source: _Source) -> dict[str, Any]:
+def _check_campaigns(
+    source: Source, campaigns: list[tuple[Population, int]], people: set[str], models: set[str]
+) -> None:
+    """Raise when a campaign robs a population or asks a model that this world does not have."""
+    for campaign, _ in campaigns:
+        knobs = campaign.campaign or Campaign()
+        if knobs.stolen and knobs.victims not in people:
+            raise source.error(f"{campaign.name}: this world has no {knobs.victims!r} to steal keys of", campaign.name)
+        for name, stage in campaign.stages.items():
+            if stage.model and stage.model not in models:
+                raise source.error(f"{campaign.name}: stage {name} asks {stage.model!r}, no model here", campaign.name)
+
+
+def _inherited(source: Source) -> dict[str, Any]:
     """Return what a world file says, and what the worlds that it is like say on the rest."""
     source.known(source.content, {*_WORLD, "like"})
     if "like" not in source.content:
         return source.content
-    return {**_inherited(_Source.find("worlds", str(source.content["like"]), source.folder)), **source.content}
+    return {**_inherited(Source.find("worlds", str(source.content["like"]), source.folder)), **source.content}
 
 
-def _check_world(source: _Source, content: Mapping[str, Any]) -> None:
+def _check_world(source: Source, content: Mapping[str, Any]) -> None:
     wanted = {"about": "str", "start": "str", "days": "int", "models": "Mix"}
     for key, kind in wanted.items():
         if key not in content:
@@ -216,31 +231,37 @@ def _changes(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
     return changes
 
 
-def _population(kind: str, name: str, world: _Source, layers: Sequence[Mapping[str, Any]] = ()) -> Population:
+def _population(kind: str, name: str, world: Source, layers: Sequence[Mapping[str, Any]] = ()) -> Population:
     try:
-        source = _Source.find(kind, name, world.folder)
+        source = Source.find(kind, name, world.folder)
     except ConfigError as error:
         raise (error if error.line else world.error(error.message, name)) from None
-    content = dict(source.content)
-    _check_names(source, content)
-    shared = {}
-    for key, value in source.table(content, "shared").items():
+    ours = {"name", "senders", "part"} | ({"campaign", "stages"} if kind == "populations" else set())
+    source.known(source.content, {f.name for f in fields(Population)} - ours)
+    _check_names(source, source.content)
+    made: dict[str, Any] = {"name": source.name, "shared": {}}
+    for key, value in source.table(source.content, "shared").items():
         source.check(key, value, "list", "shared")
-        shared[key] = Sharing(*value)
-    content["shared"] = shared
+        made["shared"][key] = Sharing(*value)
     if kind == "campaigns":
-        knobs = layered([source.table(content, "campaign"), *layers])
-        content["campaign"] = source.build(Campaign, knobs)
-        for day in content["campaign"].enforcement:
-            if not day.replace(".", "", 1).isdigit():
-                raise source.error(f'enforcement: days as "4.5", not {day!r}', "enforcement")
-        content |= _stages(source, world)
-    content["name"] = source.name
-    built: Population = source.build(Population, content)
+        made["campaign"] = _knobs(source, layers)
+        made |= _stages(source, world)
+    built: Population = source.build(Population, {**source.content, **made})
     return built
 
 
-def _stages(source: _Source, world: _Source) -> dict[str, Any]:
+def _knobs(source: Source, layers: Sequence[Mapping[str, Any]]) -> Campaign:
+    """Return a campaign's parameters: its file's, and what the world and the command line say over them."""
+    knobs: Campaign = source.build(Campaign, layered([source.table(source.content, "campaign"), *layers]))
+    for day, share in knobs.enforcement.items():
+        if not day.replace(".", "", 1).isdigit() or not 0 <= share <= 1:
+            raise source.error(
+                f'enforcement: a day and a share, as {{ "4.5" = 0.6 }}, not {day} = {share}', "enforcement"
+            )
+    return knobs
+
+
+def _stages(source: Source, world: Source) -> dict[str, Any]:
     """Return the stages of a campaign, and the populations whose requests it forwards."""
     stages: dict[str, Stage] = {}
     for name, table in source.table(source.content, "stages").items():
@@ -252,7 +273,7 @@ def _stages(source: _Source, world: _Source) -> dict[str, Any]:
     return {"stages": stages, "senders": {name: _population("populations", name, world) for name in sorted(wanted)}}
 
 
-def _check_names(source: _Source, content: Mapping[str, Any]) -> None:
+def _check_names(source: Source, content: Mapping[str, Any]) -> None:
     """Raise on a name that stands for nothing, where the value is a choice."""
     rules = set(own_grammar().numbers) | {"none"}
     known = {**_CHOICES, "jobs": job_names(), "system": rules, "tools": rules, "inject": rules | {""}}
@@ -261,7 +282,7 @@ def _check_names(source: _Source, content: Mapping[str, Any]) -> None:
         for name in given if isinstance(given, dict) else [given]:
             if name not in names:
                 shown = ", ".join(sorted(names)) if len(names) < 50 else "a rule of the grammar"
-                raise source.error(f"{key} has no {name!r}; known: {shown}", key)
+                raise source.error(f"{key} has no {name!r}; known: {shown}", str(name))
 
 
 @cache
@@ -273,92 +294,3 @@ def job_names() -> frozenset[str]:
     """
     text = resources.files("stillwatch.simulate").joinpath("jobs.toml").read_text(encoding="utf-8")
     return frozenset(name for family in tomllib.loads(text).values() for name in family["names"])
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A TOML file with its text, so that an error can name the line."""
-
-    name: str
-    place: str
-    folder: Path
-    text: str
-    content: dict[str, Any]
-
-    @classmethod
-    def find(cls, kind: str, name: str, folder: Path) -> _Source:
-        """Read a built-in by name, or a file by path (relative to ``folder``)."""
-        if name.endswith(".toml"):
-            path = folder / name
-            if not path.exists():
-                raise ConfigError("no such file", path=path)
-            return cls.parse(path.stem, str(path), path.parent, path.read_text(encoding="utf-8"))
-        inside = resources.files("stillwatch.simulate").joinpath(kind)
-        known = sorted(f.name.removesuffix(".toml") for f in inside.iterdir() if f.name.endswith(".toml"))
-        if name not in known:
-            raise ConfigError(f"{kind} has no {name!r}; known: {', '.join(known)}, or a path that ends in .toml")
-        text = inside.joinpath(f"{name}.toml").read_text(encoding="utf-8")
-        return cls.parse(name, f"{kind}/{name}.toml", folder, text)
-
-    @classmethod
-    def parse(cls, name: str, place: str, folder: Path, text: str) -> _Source:
-        try:
-            return cls(name, place, folder, text, tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            message, _, where = str(error).partition(" (at line ")
-            line, _, column = where.rstrip(")").partition(", column ")
-            raise ConfigError(message, path=place, line=_number(line), column=_number(column)) from None
-
-    def error(self, message: str, key: str = "") -> ConfigError:
-        """Return the error, with the first line that sets ``key``."""
-        lines = self.text.splitlines()
-        bare = [line.split("=")[0].strip().strip("\"'[] ") for line in lines]
-        hits = [number for number, found in enumerate(bare, 1) if key and found.split(".")[-1] == key]
-        inline = [number for number, line in enumerate(lines, 1) if key and key in line]
-        return ConfigError(message, path=self.place, line=next(iter(hits or inline), None))
-
-    def known(self, content: Mapping[str, Any], keys: set[str]) -> None:
-        """Raise on the first key that is not in ``keys``."""
-        for key in content:
-            if key not in keys:
-                raise self.error(f"unknown key {key!r}; known: {', '.join(sorted(keys))}", key)
-
-    def table(self, content: Mapping[str, Any], key: str) -> dict[str, Any]:
-        """Return a sub-table, empty when it is not there."""
-        value = content.get(key, {})
-        if not isinstance(value, dict):
-            raise self.error(f"{key!r} must be a table", key)
-        return dict(value)
-
-    def check(self, key: str, value: object, wanted: str, inside: str = "") -> None:
-        """Raise when a value is not of the wanted kind."""
-        good = {
-            "str": isinstance(value, str),
-            "bool": isinstance(value, bool),
-            "int": isinstance(value, int) and not isinstance(value, bool),
-            "float": isinstance(value, int | float) and not isinstance(value, bool),
-            "list": isinstance(value, list) and all(isinstance(v, int | float) for v in value) and len(value) == 2,
-            "Mix": isinstance(value, dict) and bool(value) and all(isinstance(v, int | float) for v in value.values()),
-        }
-        meaning = {"list": "two numbers", "Mix": "a table of names and weights", "str": "text", "bool": "true or false"}
-        kind = wanted.split("[")[0]
-        if kind in good and not good[kind]:
-            where = f"{inside}.{key}" if inside else key
-            raise self.error(f"{where} must be {meaning.get(kind, 'a number')}, not {value!r}", key)
-
-    def build(self, kind: Any, content: Mapping[str, Any]) -> Any:
-        """Return a dataclass from a table; unknown keys and wrong types are errors."""
-        fields = {f.name: str(f.type) for f in dataclasses.fields(kind)}
-        self.known(content, set(fields) - {"part"})
-        for key, value in content.items():
-            self.check(key, value, fields[key])
-        unset = dataclasses.MISSING
-        needed = [f.name for f in dataclasses.fields(kind) if f.default is unset and f.default_factory is unset]
-        missing = [name for name in needed if name not in content]
-        if missing:
-            raise self.error(f"{missing[0]!r} is missing")
-        return kind(**content)
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else None
