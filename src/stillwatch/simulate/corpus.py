@@ -1,7 +1,8 @@
 """Draw prompts from Parquet files of real ones in place of the grammar (benchmarks only; nothing of them is kept here).
 
 Columns: ``source`` (the collection), ``kind``, ``text``, ``system_text`` (may be null), ``lang``. Of the kinds,
-``user`` replaces what honest customers ask, ``eval`` the items of evaluation harnesses, ``distill`` what campaigns ask.
+``user`` replaces what honest customers ask, ``eval`` the items of evaluation harnesses, ``distill`` what campaigns and
+contracted distillation partners ask.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from stillwatch.errors import ConfigError, InputError
 from stillwatch.simulate.chance import Ints, Keys, mix, pick_index, unit
 
 KINDS = ("user", "eval", "distill")
+_JOBS = {"eval": {"eval", "bench", "drift", "study"}, "distill": {"camp", "harvest", "partner"}}
 _COLUMNS = ["source", "kind", "text", "system_text"]
 
 
@@ -112,4 +114,4 @@ def kind_of(job: str) -> str:
     >>> kind_of("eval_math"), kind_of("harvest_clean"), kind_of("chat_qa")
     ('eval', 'distill', 'user')
     """
-    return {"eval": "eval", "camp": "distill", "harvest": "distill"}.get(job.split("_")[0], "user")
+    return next((kind for kind, jobs in _JOBS.items() if job.split("_")[0] in jobs), "user")
