@@ -14,6 +14,7 @@ from tests.evaluate.peers.test_planted import alike, one_hand
 
 from stillwatch.errors import ConfigError, DatasetError, InputError, StillwatchError
 from stillwatch.evaluate.detectors import detector
+from stillwatch.evaluate.peers.catalogue import PEERS
 from stillwatch.evaluate.peers.evidence import Scores
 from stillwatch.evaluate.peers.glasswally import OPTIONAL, REQUIRED, export_events, read_audit
 from stillwatch.evaluate.peers.packages import run
@@ -88,6 +89,13 @@ def test_a_dataset_without_text_is_judged_by_what_is_left(write: Write, tmp_path
     assert prompts(bare, peer_frame(bare)).null_count == bare.count_exchanges()
     for name in ("copycatch", "uniqueness", "weighted-sum"):
         assert len(detector(name).find(bare, tmp_path).groups) == 0
+
+
+@pytest.mark.parametrize("name", [name for name in PEERS if not name.endswith("-tuned")])
+def test_of_no_exchange_nothing_is_said(name: str, write_dataset: Callable[..., Dataset], tmp_path: Path) -> None:
+    """The first day of a log, still empty, is no error."""
+    found = PEERS[name].find(write_dataset(), tmp_path)
+    assert len(found.accounts) == len(found.groups) == 0
 
 
 def test_a_runner_that_fails_says_why(need: Callable[[str], None], tmp_path: Path) -> None:

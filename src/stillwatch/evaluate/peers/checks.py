@@ -41,6 +41,12 @@ def check_well_formed(detector: Detector, dataset: Dataset, found: Findings, wor
     """Demand accounts of the dataset, each once, finite scores, described groups with a member, times in order.
 
     Raises :class:`PromiseBroken`.
+
+    >>> from types import SimpleNamespace
+    >>> found = Findings(pa.table({"account_id": ["a", "a"], "score": [1.0, 2.0]}))
+    >>> check_well_formed(SimpleNamespace(name="mine"), Dataset(Path("no-such-folder")), found, Path())
+    Traceback (most recent call last):
+    stillwatch.evaluate.peers.checks.PromiseBroken: mine: an account is listed twice
     """
     ids, scores = found.accounts["account_id"], found.accounts["score"].to_numpy()
     used = set(pc.drop_null(found.accounts["group"]).to_pylist())
@@ -70,13 +76,27 @@ def _accounts(dataset: Dataset) -> set[str]:
 
 
 def check_no_label_read(detector: Detector, dataset: Dataset, found: Findings, work: Path) -> None:
-    """Demand the same findings of a copy without labels. Raises :class:`PromiseBroken`."""
+    """Demand the same findings of a copy without labels. Raises :class:`PromiseBroken`.
+
+    >>> import tempfile
+    >>> from stillwatch.evaluate.detectors import detector
+    >>> nothing, volume = Dataset(Path("no-such-folder")), detector("volume")
+    >>> with tempfile.TemporaryDirectory() as work:
+    ...     check_no_label_read(volume, nothing, judged(volume, nothing, Path(work) / "first"), Path(work))
+    """
     bare = rewritten(dataset, work / "data")
     _demand_alike(detector, found, judged(detector, bare, work / "found"), "labels")
 
 
 def check_ids_are_opaque(detector: Detector, dataset: Dataset, found: Findings, work: Path) -> None:
-    """Demand the same partition and scores when all ids are replaced by keyed hashes. Raises :class:`PromiseBroken`."""
+    """Demand the same partition and scores when all ids are replaced by keyed hashes. Raises :class:`PromiseBroken`.
+
+    >>> import tempfile
+    >>> from stillwatch.evaluate.detectors import detector
+    >>> nothing, volume = Dataset(Path("no-such-folder")), detector("volume")
+    >>> with tempfile.TemporaryDirectory() as work:
+    ...     check_ids_are_opaque(volume, nothing, judged(volume, nothing, Path(work) / "first"), Path(work))
+    """
     key = b"another spelling"
     again = judged(detector, rewritten(dataset, work / "data", key=key), work / "found")
     back = {_hashed(key, name): name for name in _accounts(dataset)}
@@ -86,7 +106,14 @@ def check_ids_are_opaque(detector: Detector, dataset: Dataset, found: Findings, 
 
 
 def check_row_order(detector: Detector, dataset: Dataset, found: Findings, work: Path) -> None:
-    """Demand the same partition and scores of rows in another order. Raises :class:`PromiseBroken`."""
+    """Demand the same partition and scores of rows in another order. Raises :class:`PromiseBroken`.
+
+    >>> import tempfile
+    >>> from stillwatch.evaluate.detectors import detector
+    >>> nothing, volume = Dataset(Path("no-such-folder")), detector("volume")
+    >>> with tempfile.TemporaryDirectory() as work:
+    ...     check_row_order(volume, nothing, judged(volume, nothing, Path(work) / "first"), Path(work))
+    """
     mixed = rewritten(dataset, work / "data", shuffle=np.random.default_rng(0))
     _demand_alike(detector, found, judged(detector, mixed, work / "found"), "the order of rows")
 
@@ -95,14 +122,29 @@ CHECKS: tuple[Check, ...] = (check_well_formed, check_no_label_read, check_ids_a
 
 
 def check_detector(detector: Detector, dataset: Dataset, work: Path) -> None:
-    """Run every check on a detector, fitted if it must be; raise :class:`PromiseBroken` at the first that fails."""
+    """Run every check on a detector, fitted if it must be; raise :class:`PromiseBroken` at the first that fails.
+
+    >>> import tempfile
+    >>> from stillwatch.evaluate.detectors import detector
+    >>> nothing, volume = Dataset(Path("no-such-folder")), detector("volume")
+    >>> with tempfile.TemporaryDirectory() as work:
+    ...     check_detector(volume, nothing, Path(work))
+    """
     found = judged(detector, dataset, work / "found")
     for check in CHECKS:
         check(detector, dataset, found, work / check.__name__)
 
 
 def judged(detector: Detector, dataset: Dataset, work: Path) -> Findings:
-    """Return the findings, with a new folder to work in."""
+    """Return the findings, with a new folder to work in.
+
+    >>> import tempfile
+    >>> from stillwatch.evaluate.detectors import detector
+    >>> nothing, volume = Dataset(Path("no-such-folder")), detector("volume")
+    >>> with tempfile.TemporaryDirectory() as work:
+    ...     len(judged(volume, nothing, Path(work) / "new").groups)
+    0
+    """
     work.mkdir(parents=True)
     return detector.find(dataset, work)
 

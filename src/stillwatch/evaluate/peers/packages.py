@@ -56,6 +56,13 @@ def run(runner: str, *arguments: object) -> None:
 
     Raises :class:`ConfigError` as :func:`peers_python` does, and :class:`StillwatchError` with the end of what the
     script said when it fails.
+
+    >>> import pytest
+    >>> with pytest.MonkeyPatch.context() as patch:
+    ...     patch.setenv("STILLWATCH_PEERS", "no-such-folder")
+    ...     run("splink", "accounts.csv", "pairs.csv", 1)
+    Traceback (most recent call last):
+    stillwatch.errors.ConfigError: no-such-folder/bin/python: the peers' environment is not there; ...
     """
     python = peers_python()
     with as_file(files("stillwatch.evaluate.peers") / "runners" / f"run_{runner}.py") as script:

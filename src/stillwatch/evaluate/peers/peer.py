@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stillwatch.errors import DatasetError
-from stillwatch.evaluate.findings import Findings
+from stillwatch.evaluate.findings import FOUND_ACCOUNTS, Findings
 from stillwatch.evaluate.peers.evidence import Evidence, Scores
 from stillwatch.evaluate.peers.roster import Roster
 from stillwatch.signals.frame import Ints
@@ -34,7 +34,7 @@ class Method:
     """Whether the method cannot judge before :meth:`calibrate`."""
 
     def observe(self, dataset: Dataset, work: Path) -> Evidence:
-        """Measure a dataset without its labels; ``work`` is an empty folder for files."""
+        """Measure a dataset without its labels; ``work`` is a folder for files."""
         raise NotImplementedError
 
     def calibrate(self, calibration: Dataset, work: Path) -> tuple[Self, Evidence]:
@@ -77,7 +77,9 @@ class Peer:
             return max(self._choices(calibration, Path(folder)), key=lambda choice: choice[0])[1]
 
     def find(self, dataset: Dataset, work: Path) -> Findings:
-        """Judge a dataset without its labels, with ``work`` an empty folder for files."""
+        """Judge a dataset without its labels, with ``work`` a folder for files; of no exchange nothing is said."""
+        if not dataset.count_exchanges():
+            return Findings(FOUND_ACCOUNTS.empty_table())
         evidence = self.methods[0].observe(dataset, work)
         return findings(evidence, evidence.groups(self.cut, self.least))
 

@@ -64,7 +64,11 @@ def peer_frame(dataset: Dataset) -> Frame:
     frame = read_frame(dataset)
     who, volume = roster(frame), frame.volume()
     total = np.bincount(frame.account, (frame.ts - frame.ts.min(initial=0)) / 1e6, frame.n_accounts)
-    order = np.lexsort((total, who.last, who.first, volume, frame.created))
+    return _reordered(frame, np.lexsort((total, who.last, who.first, volume, frame.created)))
+
+
+def _reordered(frame: Frame, order: Ints) -> Frame:
+    """Return the frame with its accounts in another order, each with its exchanges."""
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     rows = np.argsort(place[frame.account], kind="stable")
@@ -73,11 +77,12 @@ def peer_frame(dataset: Dataset) -> Frame:
         account_ids=frame.account_ids.take(pa.array(order)),
         exchange_ids=frame.exchange_ids.take(pa.array(rows)),
         account=place[frame.account][rows].astype(np.int32),
-        start=np.concatenate(([0], np.cumsum(volume[order]))).astype(np.int64),
+        start=np.concatenate(([0], np.cumsum(frame.volume()[order]))).astype(np.int64),
         ts=frame.ts[rows],
         code={name: values[rows] for name, values in frame.code.items()},
         number={name: values[rows] for name, values in frame.number.items()},
         flag={name: values[rows] for name, values in frame.flag.items()},
+        digest={name: values[rows] for name, values in frame.digest.items()},
         sketch=frame.sketch.take(rows),
         template=frame.template[rows],
         cues=frame.cues.take(rows),

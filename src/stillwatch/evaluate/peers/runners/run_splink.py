@@ -19,6 +19,7 @@ _BLOCKED = (
     ("payment_hash",), ("device_hash",), ("phone_hash",), ("referral",), ("ip_prefix", "payment_bin"),
     ("ip_prefix", "signup_hour"), ("email_domain", "payment_bin", "signup_hour"), ("email_domain", "ip_prefix"),
 )  # fmt: skip
+_LEAST = 10  # accounts: fewer say nothing of how common agreement is
 
 
 def main(accounts: Path, pairs: Path, seed: int) -> None:
@@ -33,6 +34,9 @@ def main(accounts: Path, pairs: Path, seed: int) -> None:
     table = pa.csv.read_csv(accounts, convert_options=options)
     filled = [name for name in _COMPARED if table[name].null_count < len(table)]
     blocking = [block_on(*rule) for rule in _BLOCKED if set(rule) <= set(filled)]
+    if len(table) < _LEAST or not blocking:
+        pairs.write_text("one,two,weight\n", encoding="utf-8")
+        return
     settings = SettingsCreator(
         link_type="dedupe_only",
         comparisons=[_comparison(name) for name in filled],
