@@ -16,7 +16,7 @@ from fastapi import HTTPException
 from litellm.integrations.custom_guardrail import CustomGuardrail
 from litellm.integrations.custom_logger import CustomLogger
 
-from stillwatch.response.decide import UNTOLD, Decision, Request
+from stillwatch.response.decide import Decision, Request
 from stillwatch.service.answers import notice, refusal
 from stillwatch.service.client import Client, settings_from
 from stillwatch.service.edits import edit
@@ -75,7 +75,7 @@ def question(key: Any, data: dict) -> Request:
         account=next((value for name in ACCOUNT if (value := getattr(key, name, None))), None),
         key=getattr(key, "api_key", None),
         model=str(data.get("model") or ""),
-        messages=UNTOLD if talk is None else msgspec.Raw(msgspec.json.encode(talk, enc_hook=str)),
+        messages=msgspec.UNSET if talk is None else msgspec.Raw(msgspec.json.encode(talk, enc_hook=str)),
         max_tokens=limit,
         dialect="openai",
     )

@@ -109,6 +109,13 @@ def test_a_request_beyond_the_bound_goes_on_unread(url: str, model: Model) -> No
     assert chat(url, "suspended", long).status_code == 403
 
 
+def test_a_stillwatch_that_hangs_is_not_waited_for(url: str, node: Node, model: Model) -> None:
+    """The deadline ends the question, and the request goes on."""
+    with node.hanging():
+        assert chat(url, "suspended").status_code == 200
+    assert obeys(url)
+
+
 def test_failure_is_open_or_closed_as_configured_and_ends(
     gateways: dict[str, Gateway], node: Node, model: Model
 ) -> None:

@@ -163,7 +163,7 @@ def test_a_huge_prompt_is_not_sent_but_charged() -> None:
             await client.decide(Request(account="a", prompt="x" * (2 << 20), max_tokens=100))
             await client.decide(Request(account="b", messages=msgspec.Raw(b'"' + b"x" * (2 << 20) + b'"')))
         assert (asked[0].prompt, asked[0].tokens) == (None, (2 << 20) / 4 + 100)
-        assert (bytes(asked[1].messages), asked[1].tokens) == (b"", ((2 << 20) + 2) / 4)
+        assert (asked[1].said, asked[1].tokens) == (b"", ((2 << 20) + 2) / 4)
 
     run(ask)
 

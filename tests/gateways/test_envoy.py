@@ -149,6 +149,13 @@ def test_a_large_request_passes(envoy: Envoy, model: Model) -> None:
     assert len(model.seen[-1].body["messages"][0]["content"]) == 3_000_000
 
 
+def test_a_stillwatch_that_hangs_is_not_waited_for(envoy: Envoy, node: Node, model: Model) -> None:
+    """The time limit of the configuration ends the question, and the request goes on."""
+    with node.hanging():
+        assert chat(envoy.url, "suspended").status_code == 200
+    assert obeys(envoy.url)
+
+
 def test_failure_is_open_or_closed_as_configured_and_ends(folder: Path, node: Node, model: Model) -> None:
     """Stillwatch is killed: one Envoy lets all on, another refuses all with 5xx; both obey again when it is back."""
     (folder / "failure").mkdir()

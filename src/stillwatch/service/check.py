@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from stillwatch.response.decide import UNTOLD, Decision, Request
+from stillwatch.response.decide import Decision, Request
 
 LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 """The names that a limit of output tokens goes by."""
@@ -34,10 +34,10 @@ class _Body(msgspec.Struct):
     """The fields of a request body that a decision can depend on; others are skipped unread."""
 
     model: str = ""
-    messages: msgspec.Raw = UNTOLD
-    input: msgspec.Raw = UNTOLD
-    prompt: msgspec.Raw = UNTOLD
-    contents: msgspec.Raw = UNTOLD
+    messages: msgspec.Raw = msgspec.Raw()
+    input: msgspec.Raw = msgspec.Raw()
+    prompt: msgspec.Raw = msgspec.Raw()
+    contents: msgspec.Raw = msgspec.Raw()
     max_completion_tokens: int | None = None
     max_output_tokens: int | None = None
     max_tokens: int | None = None
@@ -53,7 +53,7 @@ def question(path: str, headers: Mapping[str, str], body: bytes, names: Names) -
 
     >>> body = b'{"model": "large", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9}'
     >>> asked = question("/v1/chat/completions", {"x-account-id": "a-1"}, body, Names())
-    >>> asked.account, asked.model, bytes(asked.messages)[:9], asked.max_tokens, asked.dialect
+    >>> asked.account, asked.model, asked.said[:9], asked.max_tokens, asked.dialect
     ('a-1', 'large', b'[{"role":', 9, 'openai')
     """
     read = _read(body)
@@ -67,10 +67,10 @@ def question(path: str, headers: Mapping[str, str], body: bytes, names: Names) -
     )
 
 
-def _talk(read: _Body) -> msgspec.Raw:
+def _talk(read: _Body) -> msgspec.Raw | msgspec.UnsetType:
     """Return what the user says, by whichever name the dialect has for it; null says nothing."""
     told = (getattr(read, name) for name in _TALK)
-    return next((talk for talk in told if bytes(talk) not in (b"", b"null")), UNTOLD)
+    return next((talk for talk in told if bytes(talk) not in (b"", b"null")), msgspec.UNSET)
 
 
 def dialect_of(path: str) -> str | None:

@@ -17,7 +17,7 @@ import httpx
 import msgspec
 
 from stillwatch.errors import ConfigError
-from stillwatch.response.decide import UNAVAILABLE, UNTOLD, Decision, Request
+from stillwatch.response.decide import UNAVAILABLE, Decision, Request
 
 MOST_TALK = 1 << 20
 """Prompts of more bytes are not sent; then only measures for the whole account apply."""
@@ -141,9 +141,9 @@ class Client:
 
 def _bounded(request: Request) -> Request:
     """Leave a prompt out that no node reads; its tokens are still charged."""
-    if len(bytes(request.messages)) + len(request.prompt or "") <= MOST_TALK:
+    if len(request.said) + len(request.prompt or "") <= MOST_TALK:
         return request
-    return msgspec.structs.replace(request, messages=UNTOLD, prompt=None, tokens=request.cost())
+    return msgspec.structs.replace(request, messages=msgspec.UNSET, prompt=None, tokens=request.cost())
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:

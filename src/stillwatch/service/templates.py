@@ -26,9 +26,9 @@ def template_of(request: Request) -> int | None:
 
 
 def _said(request: Request) -> str | None:
-    if not request.messages:
+    if not request.said:
         return None
     try:
-        return conversation(json.loads(bytes(request.messages))).prompt
+        return conversation(json.loads(request.said)).prompt
     except (ValueError, RecursionError, TypeError, AttributeError):
         return None
