@@ -26,6 +26,7 @@ from stillwatch.simulate.world import Made, make_world
 
 Array = NDArray[np.float64]
 HOURS, BUSY = 336, 100
+SERVICES = ("m-mid", "m-small")
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
@@ -39,11 +40,12 @@ class Clients:
     lengths: dict[str, Array]
 
 
-def real_clients(data: Path) -> Clients:
-    """Read the clients of the windows trace that sent anything."""
+def real_clients(data: Path, service: str = "") -> Clients:
+    """Read the clients of the windows trace (all, or those of one of its services) that sent anything."""
     table = pq.read_table(data / "trace_client_windows.parquet").sort_by(
         [("client", "ascending"), ("window_s", "ascending")]
     )
+    table = table.filter(pc.match_substring(table["source"], service))
 
     def by_client(name: str) -> Array:
         return np.asarray(table[name].to_numpy(zero_copy_only=False).astype(float).reshape(-1, HOURS * 6))
@@ -162,10 +164,15 @@ def distance(one: Array, two: Array) -> float:
     )
 
 
-def print_row(name: str, real: Array, made: Array) -> None:
+def measures(clients: Clients, hourly: Array) -> dict[str, Array]:
+    """Return every measure by name: of the hours given, of gaps, and of lengths."""
+    return {**shapes(hourly), "gaps: coefficient of variation": clients.gap_cv, **clients.lengths}
+
+
+def print_row(name: str, real: Array, made: Array, apart: str = "") -> None:
     """Print a table row of quantiles and distance, and draw both distributions under it."""
     text = [" / ".join(f"{q:.3g}" for q in np.nanquantile(part, QUANTILES)) for part in (real, made)]
-    print(f"| {name} | {text[0]} | {text[1]} | {distance(real, made):.2f} |")
+    print(f"| {name} | {text[0]} | {text[1]} | {distance(real, made):.2f} | {apart} |")
     low, high = np.nanquantile(np.concatenate([real, made]), (0.02, 0.98))
     for label, part in (("real", real), ("made", made)):
         counts, _ = np.histogram(part[np.isfinite(part)], bins=48, range=(low, max(high, low + 1e-9)))
@@ -179,19 +186,21 @@ def top_share(totals: Array) -> float:
 
 
 def compare(data: Path, made: Made, seed: int) -> None:
-    """Print how clients compare: their hours, their gaps, their lengths, their shares."""
+    """Print how clients compare, and how far apart the two real services are: hours, gaps, lengths, shares."""
     real, ours = real_clients(data), simulated_clients(made)
+    rng, totals = np.random.default_rng(seed), ours.hourly.sum(axis=1)
     print(f"{len(real.hourly)} real clients, {len(ours.hourly)} simulated ones with {BUSY} requests or more\n")
-    print("| measure over clients (quantiles 10 / 25 / 50 / 75 / 90) | real | simulated | KS |\n|---|---|---|---|")
-    lean = shapes(thinned(real, ours.hourly.sum(axis=1), np.random.default_rng(seed)))
-    for name, values in shapes(ours.hourly).items():
-        print_row(name, lean[name], values)
-    print_row("gaps: coefficient of variation", real.gap_cv, ours.gap_cv)
-    for name, values in real.lengths.items():
-        print_row(name, values, ours.lengths[name])
-    totals = [part.totals for part in (real, ours)]
-    print(f"| log-sd of a client's requests | {np.log(totals[0]).std():.2f} | {np.log(totals[1]).std():.2f} | |")
-    print(f"| share of the busiest tenth | {top_share(totals[0]):.2f} | {top_share(totals[1]):.2f} | |")
+    print(
+        "| measure over clients (quantiles 10 / 25 / 50 / 75 / 90) | real | simulated | KS | KS of two real services |"
+    )
+    print("|---|---|---|---|---|")
+    every = measures(real, thinned(real, totals, rng))
+    two = [measures(part, thinned(part, totals, rng)) for part in (real_clients(data, name) for name in SERVICES)]
+    for name, values in measures(ours, ours.hourly).items():
+        print_row(name, every[name], values, f"{distance(two[0][name], two[1][name]):.2f}")
+    spread = [np.log(part.totals).std() for part in (real, ours)]
+    print(f"| log-sd of a client's requests | {spread[0]:.2f} | {spread[1]:.2f} | | |")
+    print(f"| share of the busiest tenth | {top_share(real.totals):.2f} | {top_share(ours.totals):.2f} | | |")
 
 
 def compare_requests(data: Path, made: Made) -> None:
@@ -203,7 +212,7 @@ def compare_requests(data: Path, made: Made) -> None:
         stamps = real["ts_seconds"].to_numpy(), ours["ts"].cast(pa.int64()).to_numpy() / 1e6
         for width in (1, 10):
             here, there = (dispersion(part, width) for part in stamps)
-            print(f"| {label}: dispersion in {width} s | {here:.2f} | {there:.2f} | |")
+            print(f"| {label}: dispersion in {width} s | {here:.2f} | {there:.2f} | | |")
         for side in ("input_tokens", "output_tokens") if kind == "code" else ():
             sides = [part[side].to_numpy(zero_copy_only=False).astype(float) for part in (real, ours)]
             print_row(f"code: log10 of {side.replace('_', ' ')}", *(np.log10(part) for part in sides))
