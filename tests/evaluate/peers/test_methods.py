@@ -151,7 +151,7 @@ def test_small_groups_are_dropped() -> None:
     pair = np.array([0.0, 0.9, 0.9])
     assert Scores(people(3), pair).groups(0.5, 5).tolist() == [-1, -1, -1]
     assert Links(people(3), np.array([0]), np.array([1]), np.array([1.0])).groups(0.5, 5).tolist() == [-1, -1, -1]
-    assert Blocks(people(3), np.array([-1, 0, 0]), np.array([1.0]), pair).groups(0.5, 5).tolist() == [-1, -1, -1]
+    assert Blocks(people(3), np.array([-1, 0, 0]), np.array([1.0])).groups(0.5, 5).tolist() == [-1, -1, -1]
 
 
 @settings(max_examples=30, deadline=None)

@@ -47,7 +47,7 @@ class CopyCatch(Method):
         first = first_uses(content_actions(frame, ("head",)))
         groups = self.lockstep(first, frame.n_accounts)
         block = _merged(groups, frame.n_accounts)
-        return Blocks(roster(frame), block, np.bincount(block + 1)[1:].astype(float), np.zeros(len(block)))
+        return Blocks(roster(frame), block, np.bincount(block + 1)[1:].astype(float))
 
     def lockstep(self, first: Actions, n_accounts: int) -> list[Ints]:
         """Return the account groups that the search ends in, from every busy thing as a seed.

@@ -107,11 +107,11 @@ class Links:
 class Blocks:
     """Groups that the method found itself, each with a worth: those at or above the cut are reported.
 
-    ``block`` is the block of each account (-1: none), ``worth`` has an entry a block. An account's score is the worth
-    of its block, plus up to a thousandth for its own standing in the method (``standing``, 0 to 1).
+    ``block`` is the block of each account (-1: none), ``worth`` has an entry a block, above 0. An account's score is
+    the worth of its block, 0 outside.
 
     >>> from stillwatch.evaluate.peers.roster import Roster
-    >>> blocks = Blocks(Roster([1, 2, 3], None, None), np.array([0, 1, -1]), np.array([5.0, 2.0]), np.zeros(3))
+    >>> blocks = Blocks(Roster([1, 2, 3], None, None), np.array([0, 1, -1]), np.array([5.0, 2.0]))
     >>> blocks.groups(3.0, 1).tolist(), blocks.score.tolist()
     ([0, -1, -1], [5.0, 2.0, 0.0])
     """
@@ -119,12 +119,11 @@ class Blocks:
     who: Roster
     block: Ints
     worth: Floats
-    standing: Floats
 
     @property
     def score(self) -> Floats:
         """Return the worth of each account's block, 0 outside."""
-        return np.append(self.worth, 0.0)[self.block] + 1e-3 * self.standing
+        return np.append(self.worth, 0.0)[self.block]
 
     def cuts(self) -> Floats:
         """Return the worths of the blocks, strictest first."""

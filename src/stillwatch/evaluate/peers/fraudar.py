@@ -44,7 +44,7 @@ class Fraudar(Method):
         frame = peer_frame(dataset)
         block, worth = densest_blocks(one_table(held_traits(frame, self.families)), self.blocks)
         worth = worth / worth[0] if len(worth) else worth
-        return Blocks(roster(frame), block, worth, np.zeros(len(block)))
+        return Blocks(roster(frame), block, worth)
 
 
 def densest_blocks(held: Incidence, blocks: int) -> tuple[Ints, Floats]:
