@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -29,12 +30,8 @@ def simulate_command(
         list[str] | None,
         typer.Option("--set", help="campaign.NAME.KEY, campaigns.KEY or world.KEY =VALUE; may be repeated."),
     ] = None,
-    form: Annotated[
-        str, typer.Option("--as", help="Write raw logs: litellm, otel, openai, anthropic, ndjson or csv.")
-    ] = "",
-    corpus: Annotated[
-        Path | None, typer.Option(help="Draw prompts from the Parquet files of this folder.", show_default=False)
-    ] = None,
+    form: Annotated[str, typer.Option("--as", help="Raw logs: litellm, otel, openai, anthropic, ndjson, csv.")] = "",
+    corpus: Annotated[Path | None, typer.Option(help="Folder of real prompts (Parquet).", show_default=False)] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Clear an earlier world from the folder.")] = False,
     costs: Annotated[bool, typer.Option("--costs", help="Print what each campaign costs its operator.")] = False,
     list_worlds: Annotated[bool, typer.Option("--list", help="List the named worlds.")] = False,
@@ -60,11 +57,9 @@ def simulate_command(
     if out is None:
         return
     drawn = read_corpus(corpus) if corpus else None
+    write = partial(simulate_logs, form=form) if form else simulate
     with progress_bar(quiet=quiet) as progress:
-        if form:
-            summary = simulate_logs(plan, out, form, seed=seed, corpus=drawn, replace=replace, progress=progress)
-        else:
-            summary = simulate(plan, out, seed=seed, corpus=drawn, replace=replace, progress=progress)
+        summary = write(plan, out, seed=seed, corpus=drawn, replace=replace, progress=progress)
     _print_summary(summary, out, as_json)
 
 
