@@ -11,7 +11,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -30,6 +29,7 @@ from schemathesis.specs.openapi.checks import (
 from stillwatch.service.cycle import Rhythm
 from stillwatch.service.openapi import serve_document
 from stillwatch.service.serve import ServeSettings, serve_app
+from stillwatch.service.web import Front
 
 EXAMPLES = int(os.environ.get("STILLWATCH_FUZZ", "12"))
 PATHS = sorted(serve_document()["paths"])
@@ -49,10 +49,15 @@ schema = schemathesis.openapi.from_dict(serve_document())
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run `stillwatch serve`'s application under a real uvicorn; scans and take-overs happen once, at the start."""
+def app(tmp_path_factory: pytest.TempPathFactory) -> Front:
+    """Make the application of `stillwatch serve`; scans and take-overs happen once, at the start."""
     seldom = Rhythm(take_over=3_600.0, scan=3_600.0, look=3_600.0, refresh=1e9)
-    app = serve_app(ServeSettings(home=tmp_path_factory.mktemp("fuzz"), rhythm=seldom, max_age=1e12))
+    return serve_app(ServeSettings(home=tmp_path_factory.mktemp("fuzz"), rhythm=seldom, max_age=1e12))
+
+
+@pytest.fixture(scope="module")
+def server(app: Front) -> Iterator[str]:
+    """Run the application under a real uvicorn."""
     with socket.create_server(("127.0.0.1", 0)) as bound:
         running = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none"))
         thread = threading.Thread(target=running.run, args=([bound],))
@@ -108,8 +113,7 @@ def test_nothing_at_all_makes_it_fail(
         assert reply.headers["content-type"] in ("application/problem+json", "text/plain; charset=utf-8")
 
 
-def test_the_document_declares_every_path_that_is_served(tmp_path: Path) -> None:
+def test_the_document_declares_every_path_that_is_served(app: Front, server: str) -> None:
     """No endpoint is hidden, and none is promised that is not there."""
-    app = serve_app(ServeSettings(home=tmp_path / "home"))
     served = {route.path for route in app._rest.routes} | set(app._hot)  # type: ignore[attr-defined]
     assert served == set(PATHS)

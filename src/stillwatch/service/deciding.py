@@ -13,7 +13,7 @@ from stillwatch.service.answers import DIALECTS, Answer, problem, refusal
 from stillwatch.service.keys import Door
 from stillwatch.service.meters import Meters
 from stillwatch.service.node import Node
-from stillwatch.service.web import Problem, Receive, Scope, Send, presented_key, read_body, send_answer
+from stillwatch.service.web import Problem, Receive, Scope, presented_key, read_body
 
 MOST_BYTES = 4 << 20
 OnFailure = Literal["open", "closed"]
@@ -107,24 +107,25 @@ class Verdict(msgspec.Struct, omit_defaults=True):
 
 _decode = msgspec.json.Decoder(Request).decode
 _encode = msgspec.json.Encoder().encode
+_JSON = {"content-type": "application/json"}
 
 
 class DecideEndpoint:
-    """The endpoint as an ASGI application: a :class:`Request` in, a :class:`Verdict` out, both JSON."""
+    """The endpoint, on raw ASGI: a :class:`Request` in, a :class:`Verdict` out, both JSON."""
 
     def __init__(self, decider: Decider, door: Door) -> None:
         """Serve what ``decider`` answers to whom ``door`` admits."""
         self._decider, self._door = decider, door
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; raises :class:`~stillwatch.service.web.Problem` for what the caller did wrong."""
+    async def __call__(self, scope: Scope, receive: Receive) -> Answer:
+        """Answer one request; raises :class:`~stillwatch.service.web.Problem` for what the caller did wrong."""
         if scope["method"] != "POST":
             raise Problem(problem(405, "Method not allowed", "Ask with POST.", allow="POST"))
         self._door.admit(presented_key(scope), "decide")
         request = parse(await read_body(receive, MOST_BYTES))
         decision = self._decider.answer(request)
         body = _encode(Verdict(decision, told(decision, request.dialect)))
-        await send_answer(send, Answer(200, {"content-type": "application/json"}, body))
+        return Answer(200, _JSON, body)
 
 
 def parse(body: bytes) -> Request:

@@ -26,12 +26,16 @@ class Meters:
         """Begin at zero."""
         self.registry = CollectorRegistry()
         self._decisions = self.counter("decisions", "Decisions answered, by action", "action")
+        self._by_action: dict[str, Counter] = {}
         self._shadow = self.counter("shadow_decisions", "What measures in shadow mode would have done", "action")
         self._degraded = self.counter("degraded_decisions", "Answers without a good snapshot", "why", "action")
 
     def decided(self, decision: Decision) -> None:
         """Count one decision."""
-        self._decisions.labels(decision.action).inc()
+        counted = self._by_action.get(decision.action)
+        if counted is None:
+            counted = self._by_action[decision.action] = self._decisions.labels(decision.action)
+        counted.inc()
         if decision.shadow:
             self._shadow.labels(decision.shadow).inc()
         if decision.degraded:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -13,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from stillwatch.errors import ConfigError
 from stillwatch.service.cycle import Cycle, Rhythm
 from stillwatch.service.deciding import Decider, OnFailure
 from stillwatch.service.enforcing import enforcing_routes
@@ -61,6 +63,7 @@ def serve_app(settings: ServeSettings) -> Front:
     """
     home = settings.home
     home.mkdir(parents=True, exist_ok=True)
+    lock = _locked(home)
     intake = Intake(Spool(home / "spool"), Bounds(*settings.bounds))
     signer = find_signer(settings.signing_key or home / "signing.pem")
     publisher = Publisher(home / "snapshot.bin", signer)
@@ -89,8 +92,24 @@ def serve_app(settings: ServeSettings) -> Front:
         *enforcing_routes(cycle.opened, door),
         Route("/v1/status", lambda request: _status(request, door, intake, cycle, silence)),
     ]
-    work = [intake.run, cycle.run, lambda: silence.run(intake.last_seen, time.monotonic)]
+
+    async def listening() -> None:
+        with lock:  # held for as long as the application lives
+            await silence.run(intake.last_seen, time.monotonic)
+
+    work = [intake.run, cycle.run, listening]
     return gateway_app(decider, door, work=work, routes=routes, document=serve_document())
+
+
+def _locked(home: Path) -> IO[bytes]:
+    """Take the folder for this process alone; the system lets go of it when the process ends, however it ends."""
+    lock = (home / "lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise ConfigError("another `stillwatch serve` works in this folder", path=home) from None
+    return lock
 
 
 def _status(request: Request, door: Door, intake: Intake, cycle: Cycle, silence: Silence) -> Response:

@@ -12,6 +12,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Hot = Callable[[Scope, Receive], Awaitable[Answer]]
 
 log = logging.getLogger("stillwatch.service")
 UNFORESEEN = problem(500, "Internal error", "The cause is in the log of the service.")
@@ -89,30 +90,36 @@ async def send_answer(send: Send, answer: Answer) -> None:
 class Front:
     """The outermost application: hot paths at once, all others by ``rest``; errors become problem details.
 
-    An error that nobody foresaw is logged with its cause and answered with 500 and nothing of it.
+    A hot endpoint returns its answer. An error that nobody foresaw is logged with its cause and answered with 500 and
+    nothing of it; ``rest`` answers its own and raises what it did not foresee, to be logged.
     """
 
-    def __init__(self, hot: Mapping[str, App], rest: App) -> None:
+    def __init__(self, hot: Mapping[str, Hot], rest: App) -> None:
         """Route by exact path."""
         self._hot, self._rest = dict(hot), rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (or the lifespan, which is the rest's)."""
-        if scope["type"] != "http":
+        hot = self._hot.get(scope.get("path", ""))
+        if hot is not None and scope["type"] == "http":
+            await send_answer(send, await self._answer(hot, scope, receive))
+        elif scope["type"] != "http":
             await self._rest(scope, receive, send)
-            return
-        begun = False
+        else:
+            try:
+                await self._rest(scope, receive, send)
+            except Exception:
+                _log_unforeseen(scope)
 
-        async def sending(message: MutableMapping[str, Any]) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
+    async def _answer(self, hot: Hot, scope: Scope, receive: Receive) -> Answer:
         try:
-            await self._hot.get(scope["path"], self._rest)(scope, receive, sending)
+            return await hot(scope, receive)
         except Problem as error:
-            await send_answer(send, error.answer)
+            return error.answer
         except Exception:
-            log.exception("unforeseen error", extra={"method": scope["method"], "path": scope["path"][:200]})
-            if not begun:
-                await send_answer(send, UNFORESEEN)
+            _log_unforeseen(scope)
+            return UNFORESEEN
+
+
+def _log_unforeseen(scope: Scope) -> None:
+    log.exception("unforeseen error", extra={"method": scope["method"], "path": scope["path"][:200]})
