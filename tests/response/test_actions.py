@@ -83,7 +83,7 @@ def test_a_shadow_plan_needs_nobody_and_is_never_felt(state: State, write_scan: 
     plan = proposed(state, write_scan(MEMBERS), policy("shadow"))
     assert plan.needs == ()
     apply(state, plan.plan_id, who="anna", why="see what it would do")
-    assert all(one.shadow for one in standings(state))
+    assert all(one.shadow and one.is_active(state.clock()) for one in standings(state))
     in_shadow, felt = overlaps(state)
     assert (in_shadow.accounts, in_shadow.would_feel, felt.accounts) == (4, 4, 0)
 

@@ -136,7 +136,7 @@ def _standings(
 
 def _begin(plan: Plan, at: datetime, approval: timedelta) -> list[Standing]:
     return [
-        action.standing(plan.plan_id, at if action.automatic else at + approval, shadow=plan.shadow)
+        action.standing(plan.plan_id, at if action.automatic else at + approval, shadow=False)
         for action in plan.actions
         if action.rung > Rung.OBSERVE
     ]

@@ -44,8 +44,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     paying_tokens: int = 0
 
     def standing(self, plan_id: str, now: datetime, *, shadow: bool) -> Standing:
-        """Return the standing that applying this at ``now`` brings about."""
-        begins = now + timedelta(seconds=self.wait_s)
+        """Return the standing that applying this at ``now`` brings about; in shadow it begins at once."""
+        begins = now if shadow else now + timedelta(seconds=self.wait_s)
         return Standing(
             account_id=self.account_id,
             campaign_id=self.campaign_id,
