@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 LITELLM := .venv-litellm
 JOBS ?= 2
+SCALE ?= 1
 
-.PHONY: help demo test lint types contracts peers litellm protos clean
+.PHONY: help demo test bench lint types contracts peers litellm protos clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -57,5 +58,9 @@ protos: ## make the Envoy messages anew from their .proto file (protoc of grpcio
 	.venv-protos/bin/python -m grpc_tools.protoc -I src --python_out=src --pyi_out=src src/stillwatch/service/protos/envoy.proto
 	rm -rf .venv-protos
 
+bench: $(VENV)/.installed ## speed and memory of a scan's stages as ratios to this machine's floors (SCALE=1: the small world)
+	$(BIN)/python -m benchmarks.text_kernel
+	$(BIN)/python -m benchmarks.stages --world small --scale $(SCALE)
+
 clean: ## remove what the two commands made
-	rm -rf $(VENV) $(PEERS) $(LITELLM) demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(PEERS) $(LITELLM) demo bench build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -50,7 +50,8 @@ def habits_of(
         wanted = np.empty(len(mine.flat), np.bool_)
         _mark((owner, mine.offsets, mine.flat), kinds, few, (hashes, pairs), least, wanted)
         keys = index.keys(owner, mine, wanted)
-        parts.append(_summed(keys, np.ones(len(keys), np.int32)))
+        distinct, times = np.unique(keys, return_counts=True)
+        parts.append((distinct, times.astype(np.int32)))
         if sum(len(part) for part, _ in parts) > MOST_PAIRS:
             total, parts = _joined([total, *parts]), []
     keys, counts = _joined([total, *parts])
@@ -70,15 +71,15 @@ def _counted(lists: Iterable[tuple[Ints, Ragged]], account: Codes, kinds: Mask, 
     often = 0
     for _, mine in lists:
         often += _count_hashes(mine.flat, kinds, hashes)
-    pairs = _cells(often)
+    pairs = _cells(often, MOST_CELLS_LOG2 - 1)
     for rows, mine in lists:
         _count_pairs((account[rows], mine.offsets, mine.flat), kinds, hashes, least, pairs)
     return hashes, pairs
 
 
-def _cells(values: int) -> _Cells:
+def _cells(values: int, most: int = MOST_CELLS_LOG2) -> _Cells:
     """Return counters for so many values, two a byte, and the logarithm of their number."""
-    size = min(MOST_CELLS_LOG2, max(10, int(np.ceil(np.log2(values + 1)))))
+    size = min(most, max(10, int(np.ceil(np.log2(values + 1)))))
     return np.zeros(1 << (size - 1), np.uint8), size
 
 

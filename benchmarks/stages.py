@@ -1,0 +1,127 @@
+"""The stages of a scan on a dataset: time, CPU, memory and speed of each, as a ratio to this machine's floors.
+
+    python -m benchmarks.stages DATASET                    # a dataset of your own
+    python -m benchmarks.stages --world small --scale 1    # a simulated world, made first when it is not there
+
+Stages up to the evidence of linkage; ``stillwatch scan`` writes the time of the later ones to ``run.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import floors
+from benchmarks.floors import HEAD, STRINGS, Cost, cost
+from stillwatch.linkage.bundles import bundle
+from stillwatch.signals.activity import rhythm
+from stillwatch.signals.automaton import scan
+from stillwatch.signals.cueing import machine
+from stillwatch.signals.frame import Frame, read_frame
+from stillwatch.signals.sketch import sketch_texts
+from stillwatch.signals.tasks import Tasks, task_vectors, tasks
+from stillwatch.signals.traits import client_traits, content_traits, identity_traits, main_value, network_traits
+from stillwatch.signals.worth import high_value_ids, worth
+from stillwatch.simulate import load_world, simulate
+from stillwatch.tables import Dataset
+from stillwatch.tables.pieces import piece_batches, pieces
+
+
+def measure(dataset: Dataset, keep: Path) -> None:
+    """Print a line a floor and a stage."""
+    rows, size = dataset.count_exchanges(), floors.text_size(dataset)
+    print(f"{rows:,} exchanges, {size / 1e9:.2f} GB of text; {platform.processor() or platform.machine()}, "
+          f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}, {datetime.now(UTC).date()}")  # fmt: skip
+    print(HEAD)
+    read_frame(_first_day(dataset))  # compiles what is not compiled yet
+    strings, text = floors.scanned(dataset, STRINGS), floors.text_scanned(dataset)
+    print(strings.line(), text.line(), sep="\n")
+    _kernels(dataset)
+    cold = cost("frame from text", lambda: read_frame(dataset, keep=keep), rows=rows, size=size)
+    print(cold.line(text, 6))
+    warm = cost("frame from kept fingerprints", lambda: read_frame(dataset, keep=keep), rows=rows)
+    print(warm.line(strings, 6))
+    _features(read_frame(dataset, keep=keep), strings)
+    kept = sum(file.stat().st_size for file in keep.iterdir())
+    print(f"kept fingerprints: {kept / 1e6:.0f} MB, {kept / max(1, rows):.0f} bytes an exchange")
+
+
+def _kernels(dataset: Dataset) -> None:
+    """Print the text kernels on prompts in memory, one thread."""
+    touch, _ = floors.bytes_touched(dataset)
+    print(touch.line())
+    held, size = [], 0
+    for piece in pieces(dataset):
+        held += [batch.column(0) for batch in piece_batches(piece, ["prompt_text"])]
+        size = sum(column.nbytes for column in held)
+        if size > touch.size:
+            break
+    print(cost("sketches of prompts", lambda: [sketch_texts(c, threads=1) for c in held], size=size, rounds=3)
+          .line(_like(touch, size), 5))  # fmt: skip
+    spans = [floors.spans(column) for column in held]
+    print(cost("cues of prompts", lambda: [scan(machine().automaton, *one) for one in spans], size=size, rounds=3)
+          .line(_like(touch, size), 5))  # fmt: skip
+
+
+def _like(floor: Cost, size: int) -> Cost:
+    """Return a floor as it would be for as many bytes."""
+    return Cost(floor.name, floor.wall, floor.cpu * size / max(1, floor.size), floor.peak_mb, 0, size)
+
+
+def _features(frame: Frame, strings: Cost) -> None:
+    """Print what is drawn from the frame, and the sum of what needs no text as a ratio to a scan of the columns."""
+    labels: list[Tasks] = []
+    plain = [
+        cost("client", lambda: client_traits(frame), rows=frame.n_exchanges),
+        cost("networks", lambda: network_traits(frame), rows=frame.n_exchanges),
+        cost("identities", lambda: identity_traits(frame), rows=frame.n_accounts),
+        cost("rhythm", lambda: rhythm(frame, main_value(frame, "country")), rows=frame.n_exchanges),
+    ]
+    for stage in plain:
+        print(stage.line())
+    print(Cost("all of these", sum(s.wall for s in plain), sum(s.cpu for s in plain), max(s.peak_mb for s in plain),
+               frame.n_exchanges, 0).line(strings, 8))  # fmt: skip
+    print(cost("tasks", lambda: labels.append(tasks(frame)), rows=frame.n_exchanges).line())
+    print(cost("work of accounts", lambda: task_vectors(frame, labels[0]), rows=frame.n_exchanges).line())
+    print(cost("worth", lambda: worth(frame, labels[0], high_value=high_value_ids()), rows=frame.n_exchanges).line())
+    print(cost("content traits", lambda: content_traits(frame), rows=frame.n_exchanges).line())
+    content = content_traits(frame)
+    print(cost("bundles", lambda: bundle(content), rows=len(content.account)).line())
+    print(floors.joined(frame).line())
+
+
+def _first_day(dataset: Dataset) -> Dataset:
+    """Return a copy of the dataset's first file, to warm up on."""
+    folder = Path(tempfile.mkdtemp(prefix="stillwatch-bench-"))
+    first = dataset.exchange_files()[0]
+    there = folder / "exchanges" / first.parent.name
+    there.mkdir(parents=True)
+    (there / first.name).symlink_to(first.resolve())
+    return Dataset.open(folder)
+
+
+def main() -> None:
+    """Measure a dataset or a simulated world."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("dataset", type=Path, nargs="?")
+    parser.add_argument("--world", default="small")
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--folder", type=Path, default=Path("bench"))
+    given = parser.parse_args()
+    data = given.dataset or given.folder / f"{given.world}-{given.scale:g}"
+    if given.dataset is None and not data.exists():
+        simulate(load_world(given.world, scale=given.scale), data, seed=101)
+    keep = Path(tempfile.mkdtemp(prefix="stillwatch-bench-"))
+    try:
+        measure(Dataset.open(data), keep)
+    finally:
+        shutil.rmtree(keep)
+
+
+if __name__ == "__main__":
+    main()
