@@ -120,12 +120,11 @@ def test_failure_is_open_or_closed_as_configured_and_ends(
     gateways: dict[str, Gateway], node: Node, model: Model
 ) -> None:
     """Stillwatch is killed: one gateway lets all on, the other refuses all with 503; both obey again afterwards."""
-    node.stop(kill=True)
     target = Target(url=gateways["open"].url, ordinary={"x-account-id": "new"}, held={"x-account-id": "suspended"})
-    assert failed(check_without(target, "open")) == []
     closed = Target(url=gateways["closed"].url, ordinary={"x-account-id": "new"})
-    assert failed(check_without(closed, "closed")) == []
-    node.start()
+    with node.gone():
+        assert failed(check_without(target, "open")) == []
+        assert failed(check_without(closed, "closed")) == []
     assert obeys(gateways["open"].url)
     assert obeys(gateways["closed"].url)
 

@@ -163,12 +163,11 @@ def test_failure_is_open_or_closed_as_configured_and_ends(folder: Path, node: No
         pairs = [[Envoy(f, folder / "failure", node, model, fail_open=o) for o in (True, False)] for f in FLAVOURS]
         for envoy in (one for pair in pairs for one in pair):
             stack.enter_context(running(envoy))
-        node.stop(kill=True)
-        for opened, closed in pairs:
-            held = {"x-account-id": "suspended"}
-            assert failed(check_without(Target(url=opened.url, held=held), "open")) == []
-            assert failed(check_without(Target(url=closed.url), "closed")) == []
-        node.start()
+        with node.gone():
+            for opened, closed in pairs:
+                held = {"x-account-id": "suspended"}
+                assert failed(check_without(Target(url=opened.url, held=held), "open")) == []
+                assert failed(check_without(Target(url=closed.url), "closed")) == []
         for opened, closed in pairs:
             assert obeys(opened.url)
             assert obeys(closed.url)

@@ -177,11 +177,10 @@ def test_logs_arrive_and_name_the_account_that_decisions_name(
 
 def test_failure_is_open_or_closed_as_configured_and_ends(proxies: dict[str, Proxy], node: Node, model: Model) -> None:
     """Stillwatch is killed: one proxy lets all on, the other refuses all with 503; both obey again afterwards."""
-    node.stop(kill=True)
     target = Target(url=proxies["open"].url, ordinary=key("innocent"), held=key("suspended"))
-    assert failed(check_without(target, "open")) == []
-    assert failed(check_without(Target(url=proxies["closed"].url, ordinary=key("innocent")), "closed")) == []
-    node.start()
+    with node.gone():
+        assert failed(check_without(target, "open")) == []
+        assert failed(check_without(Target(url=proxies["closed"].url, ordinary=key("innocent")), "closed")) == []
     for proxy in proxies.values():
         until = time.monotonic() + 15
         while chat(proxy.url, "", headers=key("suspended")).status_code != 403 and time.monotonic() < until:

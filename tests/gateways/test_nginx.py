@@ -123,10 +123,9 @@ def test_failure_is_open_or_closed_as_configured_and_ends(folder: Path, node: No
         pair = [Nginx(folder / "failure", node, model, fail_open=choice) for choice in (True, False)]
         for one in pair:
             stack.enter_context(running(one))
-        node.stop(kill=True)
         held = {"x-account-id": "suspended"}
-        assert failed(check_without(Target(url=pair[0].url, held=held), "open")) == []
-        assert failed(check_without(Target(url=pair[1].url), "closed")) == []
-        node.start()
+        with node.gone():
+            assert failed(check_without(Target(url=pair[0].url, held=held), "open")) == []
+            assert failed(check_without(Target(url=pair[1].url), "closed")) == []
         assert obeys(pair[0].url)
         assert obeys(pair[1].url)
