@@ -180,7 +180,12 @@ class Lists:
 
     @cached_property
     def whole(self) -> Ragged:
-        """Return all lists in memory."""
+        """Return all lists in memory.
+
+        >>> one = (np.array([0]), Ragged(np.array([0, 1]), np.array([7], np.uint64)))
+        >>> Lists(lambda: iter([one]), 1).whole.flat.tolist()
+        [7]
+        """
         offsets = np.zeros(self._rows + 1, np.int64)
         for place, lists in self:
             offsets[1:][place] = np.diff(lists.offsets)
@@ -192,20 +197,40 @@ class Lists:
 
     @property
     def offsets(self) -> Ints:
-        """Return where each row's list starts in ``flat``."""
+        """Return where each row's list starts in ``flat``.
+
+        >>> one = (np.array([0]), Ragged(np.array([0, 1]), np.array([7], np.uint64)))
+        >>> Lists(lambda: iter([one]), 1).offsets.tolist()
+        [0, 1]
+        """
         return self.whole.offsets
 
     @property
     def flat(self) -> U64:
-        """Return the values of all lists."""
+        """Return the values of all lists.
+
+        >>> one = (np.array([0]), Ragged(np.array([0, 1]), np.array([7], np.uint64)))
+        >>> Lists(lambda: iter([one]), 1).flat.tolist()
+        [7]
+        """
         return self.whole.flat
 
     def rows(self) -> Ints:
-        """Return the row of every element of ``flat``."""
+        """Return the row of every element of ``flat``.
+
+        >>> one = (np.array([0]), Ragged(np.array([0, 1]), np.array([7], np.uint64)))
+        >>> Lists(lambda: iter([one]), 1).rows().tolist()
+        [0]
+        """
         return self.whole.rows()
 
     def take(self, order: Ints) -> Ragged:
-        """Return the rows in another order, in memory."""
+        """Return the rows in another order, in memory.
+
+        >>> one = (np.array([0]), Ragged(np.array([0, 1]), np.array([7], np.uint64)))
+        >>> Lists(lambda: iter([one]), 1).take(np.array([0, 0])).flat.tolist()
+        [7, 7]
+        """
         return self.whole.take(order)
 
 

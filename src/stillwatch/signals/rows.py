@@ -53,46 +53,83 @@ class Rows:
         return self.stored.folder
 
     def numbers(self, name: str) -> Numbers:
-        """Return a column as floats, NaN where it is null."""
+        """Return a column as floats, NaN where it is null.
+
+        >>> Rows([], Stored([]), np.zeros(0, np.int64)).numbers("status").tolist()
+        []
+        """
         return self._filled(np.empty(self.count), (_number(column) for column in self._columns(name)))
 
     def flags(self, name: str) -> Flags:
-        """Return a column of truth values as 0 and 1, -1 where it is null."""
+        """Return a column of truth values as 0 and 1, -1 where it is null.
+
+        >>> Rows([], Stored([]), np.zeros(0, np.int64)).flags("refused").dtype
+        dtype('int8')
+        """
         return self._filled(np.empty(self.count, np.int8), (_flag(column) for column in self._columns(name)))
 
     def times(self, name: str) -> Ints:
-        """Return a column of times in microseconds since 1970."""
+        """Return a column of times in microseconds since 1970.
+
+        >>> Rows([], Stored([]), np.zeros(0, np.int64)).times("ts").dtype
+        dtype('int64')
+        """
         return self._filled(np.empty(self.count, np.int64), (_moment(column) for column in self._columns(name)))
 
     def hashes(self, name: str) -> U64:
-        """Return a text column as hashes, 0 where it is null or empty."""
+        """Return a text column as hashes, 0 where it is null or empty.
+
+        >>> Rows([], Stored([]), np.zeros(0, np.int64)).hashes("session_id").dtype
+        dtype('uint64')
+        """
         made = mapped(self.parts, lambda piece: np.concatenate([hashed(c) for c in _chunks(piece, name)]))
         return self._filled(np.empty(self.count, np.uint64), made)
 
     def codes(self, name: str) -> tuple[Codes, pa.Array]:
-        """Return a column as codes in the order of its spellings, -1 where null or empty, and the spellings."""
+        """Return a column as codes in the order of its spellings, -1 where null or empty, and the spellings.
+
+        >>> codes, spelt = Rows([], Stored([]), np.zeros(0, np.int64)).codes("ip")
+        >>> codes.tolist(), spelt.to_pylist()
+        ([], [])
+        """
         made = list(mapped(self.parts, lambda piece: encoded(piece_column(piece, name))))
         values = spellings([there for _, there in made])
         out = self._filled(np.empty(self.count, np.int32), (recoded(own, there, values) for own, there in made))
         return out, values
 
     def template(self) -> U64:
-        """Return the template id of each exchange, 0 without a prompt."""
+        """Return the template id of each exchange, 0 without a prompt.
+
+        >>> Rows([], Stored([]), np.zeros(0, np.int64)).template().tolist()
+        []
+        """
         columns = (pc.fill_null(table["template_id"], 0).to_numpy() for table in self.stored.tables(["template_id"]))
         return self._filled(np.empty(self.count, np.uint64), columns)
 
     def capability(self) -> npt.NDArray[np.uint8]:
-        """Return the capability class of each exchange, 0 for none."""
+        """Return the capability class of each exchange, 0 for none.
+
+        >>> Rows([], Stored([]), np.zeros(0, np.int64)).capability().dtype
+        dtype('uint8')
+        """
         columns = (pc.fill_null(table["capability"], 0).to_numpy() for table in self.stored.tables(["capability"]))
         return self._filled(np.empty(self.count, np.uint8), columns)
 
     def lists(self, name: str) -> Iterator[tuple[Ints, Ragged]]:
-        """Yield, a piece at a time, the frame rows of a piece's rows and their lists (``sketch`` or ``cues``)."""
+        """Yield, a piece at a time, the frame rows of a piece's rows and their lists (``sketch`` or ``cues``).
+
+        >>> list(Rows([], Stored([]), np.zeros(0, np.int64)).lists("cues"))
+        []
+        """
         for piece, table in zip(self.parts, self.stored.tables([name]), strict=True):
             yield np.asarray(self._place.array[piece.first : piece.last], np.int64), Ragged.of(table[name])
 
     def ids(self) -> Ids:
-        """Return the ids of the exchanges in the order of the frame."""
+        """Return the ids of the exchanges in the order of the frame.
+
+        >>> len(Rows([], Stored([]), np.zeros(0, np.int64)).ids())
+        0
+        """
         return Ids(self.parts, self._order)
 
     def _columns(self, name: str) -> Iterator[pa.ChunkedArray]:
@@ -169,6 +206,10 @@ def arranged(parts: list[Piece], stored: Stored, others: pa.Array) -> tuple[Rows
     """Return the rows in order, each one's account, the ids of all accounts (``others`` too), and their starts.
 
     Raises :class:`~stillwatch.errors.DatasetError` when an exchange id occurs twice.
+
+    >>> rows, owner, accounts, start = arranged([], Stored([]), pa.array(["b", "a"]))
+    >>> accounts.to_pylist(), start.tolist()
+    (['a', 'b'], [0, 0, 0])
     """
     last = np.array([piece.last for piece in parts], np.int64)
     rows = int(last[-1]) if len(last) else 0
