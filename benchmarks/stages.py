@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import shutil
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,7 +37,6 @@ def measure(dataset: Dataset, keep: Path) -> None:
     print(f"{rows:,} exchanges, {size / 1e9:.2f} GB of text; {platform.processor() or platform.machine()}, "
           f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}, {datetime.now(UTC).date()}")  # fmt: skip
     print(HEAD)
-    read_frame(_first_day(dataset))  # compiles what is not compiled yet
     strings, text = floors.scanned(dataset, STRINGS), floors.text_scanned(dataset)
     print(strings.line(), text.line(), sep="\n")
     _kernels(dataset)
@@ -95,9 +93,8 @@ def _features(frame: Frame, strings: Cost) -> None:
     print(floors.joined(frame).line())
 
 
-def _first_day(dataset: Dataset) -> Dataset:
-    """Return a copy of the dataset's first file, to warm up on."""
-    folder = Path(tempfile.mkdtemp(prefix="stillwatch-bench-"))
+def _first_day(dataset: Dataset, folder: Path) -> Dataset:
+    """Return a dataset of the first file alone, to warm up on."""
     first = dataset.exchange_files()[0]
     there = folder / "exchanges" / first.parent.name
     there.mkdir(parents=True)
@@ -116,11 +113,9 @@ def main() -> None:
     data = given.dataset or given.folder / f"{given.world}-{given.scale:g}"
     if given.dataset is None and not data.exists():
         simulate(load_world(given.world, scale=given.scale), data, seed=101)
-    keep = Path(tempfile.mkdtemp(prefix="stillwatch-bench-"))
-    try:
-        measure(Dataset.open(data), keep)
-    finally:
-        shutil.rmtree(keep)
+    with tempfile.TemporaryDirectory(prefix="stillwatch-bench-") as work:
+        read_frame(_first_day(Dataset.open(data), Path(work) / "day"))  # compiles what is not compiled yet
+        measure(Dataset.open(data), Path(work) / "kept")
 
 
 if __name__ == "__main__":
