@@ -8,6 +8,7 @@ import math
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,9 @@ import grpc
 import httpx
 import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -115,6 +119,44 @@ def test_a_gateway_without_a_good_key_is_told_to_use_its_failure_mode(node: Node
             check(CheckRequest(), metadata=[("authorization", "Bearer swk_0_0")], timeout=10)
         assert error.value.code() is grpc.StatusCode.UNAUTHENTICATED
         check(CheckRequest(), metadata=[("authorization", f"Bearer {node.key}")], timeout=10)
+
+
+def test_grpc_speaks_tls_when_it_is_given_a_certificate(tmp_path: Path) -> None:
+    """A caller that trusts the certificate is answered, one without TLS is not."""
+    listen = Listen(port=free_port(), certificate=tmp_path / "cert.pem", private_key=tmp_path / "key.pem")
+    certificate = self_signed(tmp_path)
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(serve_grpc(listen, Recorder(), Door(None)))  # type: ignore[arg-type]
+    thread = threading.Thread(target=_until_cancelled, args=(loop, task), daemon=True)
+    thread.start()
+    address = f"localhost:{listen.port}"
+    trusting = grpc.ssl_channel_credentials(certificate)
+    with grpc.secure_channel(address, trusting) as safe, grpc.insecure_channel(address) as plain:
+        safe.unary_unary(METHOD, CheckRequest.SerializeToString)(CheckRequest(), timeout=30, wait_for_ready=True)
+        with pytest.raises(grpc.RpcError):
+            plain.unary_unary(METHOD, CheckRequest.SerializeToString)(CheckRequest(), timeout=30)
+    loop.call_soon_threadsafe(task.cancel)
+    thread.join(10)
+
+
+def self_signed(folder: Path) -> bytes:
+    """Write a key and a certificate for localhost; returns the certificate (PEM)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    plain = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "key.pem").write_bytes(plain)
+    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    return (folder / "cert.pem").read_bytes()
 
 
 def test_an_unknown_gateway_is_not_found(node: Node) -> None:
