@@ -18,8 +18,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: $(VENV)/.installed ## simulate a world, find its campaigns, write demo/report.html
+demo: $(VENV)/.installed ## simulate a world, find its campaigns, write demo/report.html, show a plan and its effect
 	$(BIN)/stillwatch demo --out demo
+	$(BIN)/stillwatch plan demo --policy examples/policy.toml --data demo/world --state sqlite:///demo/state.db
+	$(BIN)/stillwatch replay demo/world demo --policy examples/policy.toml --labels
 
 test: $(VENV)/.installed lint types contracts peers litellm ## the whole test suite with lint, strict types and import contracts
 	$(BIN)/python -m pytest -n $(JOBS)
