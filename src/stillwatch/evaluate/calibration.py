@@ -34,24 +34,26 @@ def masses(stated: Floats, true: npt.NDArray[np.bool_], digits: int = 4) -> Mass
 def reliability(pool: Sequence[tuple[float, int, int]], bins: int = 10) -> list[Bin]:
     """Return the reliability curve in at most ``bins`` bins of about equal mass; equal probabilities share a bin.
 
-    A bin is closed when it and those before it hold their share of all statements (Nguyen and O'Connor 2015), so that
-    a probability that most statements carry makes one large bin, and fewer bins.
+    A bin is closed when it holds its share of all statements (Nguyen and O'Connor 2015), so that a probability that
+    most statements carry makes one large bin, and fewer bins; the last holds what is left.
 
     >>> reliability([(0.5, 10, 4), (0.9, 5, 5), (0.95, 5, 4)], bins=2)
     [Bin(stated=0.5, of=10, true=4), Bin(stated=0.925, of=10, true=9)]
     """
-    rows = sorted(pool)
+    sums: dict[float, tuple[int, int]] = {}
+    for stated, of, true in pool:
+        before = sums.get(stated, (0, 0))
+        sums[stated] = before[0] + of, before[1] + true
+    rows = [(stated, *sums[stated]) for stated in sorted(sums)]
     total = sum(n for _, n, _ in rows)
     made: list[Bin] = []
     open_rows: list[tuple[float, int, int]] = []
-    seen = 0
     for row in rows:
         open_rows.append(row)
-        seen += row[1]
-        if seen * bins >= (len(made) + 1) * total:
+        if sum(n for _, n, _ in open_rows) * bins >= total:
             made.append(_bin(open_rows))
             open_rows = []
-    return made
+    return [*made, _bin(open_rows)] if open_rows else made
 
 
 def _bin(rows: Sequence[tuple[float, int, int]]) -> Bin:
