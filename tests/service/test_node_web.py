@@ -206,3 +206,20 @@ def test_an_account_known_by_its_e_mail_is_found_in_its_stored_form(signer: Sign
     plain = Decider(node, LocalBuckets(), **clock)
     asked = Request(account="ann@b.example")
     assert (knowing.answer(asked).action, plain.answer(asked).action) == ("suspend", "allow")
+
+
+def test_work_that_ended_is_no_good_health(signer: Signer, caplog: pytest.LogCaptureFixture) -> None:
+    """A follower or writer that dies is logged with its cause, and a probe sees it."""
+
+    async def dies() -> None:
+        raise ZeroDivisionError("on purpose")
+
+    async def health(app: Any) -> int:
+        async with app._rest.router.lifespan_context(app._rest):
+            await asyncio.sleep(0.01)
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://node") as client:
+                return (await client.get("/healthz")).status_code
+
+    assert asyncio.run(health(gateway_app(made(signer), Door(None), work=[lambda: asyncio.sleep(60)]))) == 200
+    assert asyncio.run(health(gateway_app(made(signer), Door(None), work=[dies]))) == 503
+    assert "on purpose" in caplog.text

@@ -137,3 +137,13 @@ def test_segments_become_files_that_ingest_reads(tmp_path: Path) -> None:
         "litellm": ["000000000001-litellm.ndjson"],
     }
     assert files["otel"][0].read_bytes() == b"\0\0\0\x02\x0a\x00\0\0\0\x03\x0a\x01x"
+
+
+def test_a_fault_of_the_writer_is_told_and_does_not_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for ever: an error that nobody foresaw reaches each sender, and the next delivery is kept."""
+    spool = Spool(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(spool, "append", lambda deliveries: 1 / 0)
+        found, _ = together(spool, Bounds(), [delivery(1), delivery(2)])
+    assert [type(one) for one in found] == [RuntimeError, RuntimeError]
+    assert together(spool, Bounds(), [delivery(1)])[0] == [True]

@@ -179,6 +179,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 _REFUSING = frozenset({"rate-limit", "step-up", "restrict", "suspend", UNAVAILABLE})
+_LABELS = {rung: rung.label for rung in Rung}
 _SHUT = (Rung.STEP_UP, Rung.RESTRICT, Rung.SUSPEND)
 
 
@@ -250,10 +251,10 @@ def _answer(
     """Apply measures together; the severest names the decision."""
     first = max(measures, key=lambda measure: measure.rung)
     if first.rung in _SHUT:
-        return _named(first, first.rung.label)
+        return _named(first, _LABELS[first.rung])
     limited, short = _limited(measures, request, counters, now)
     if short is not None:
-        return _named(short[0], Rung.RATE_LIMIT.label, retry_after=short[1].retry_after, limit=limited)
+        return _named(short[0], _LABELS[Rung.RATE_LIMIT], retry_after=short[1].retry_after, limit=limited)
     edits = _edits([measure.cap for measure in measures if measure.cap], request)
     waits = [measure.delay_ms for measure in measures if measure.delay_ms]
     delay = max((round(low + (high - low) * chance()) for low, high in waits), default=None)
@@ -263,10 +264,10 @@ def _answer(
 def _mild(first: Measure, edits: Edits | None, delay: int | None) -> str:
     """Name what is done to a request that goes on."""
     if edits is not None:
-        return Rung.CAP.label
+        return _LABELS[Rung.CAP]
     if delay is not None:
-        return Rung.DELAY.label
-    return Rung.TAG.label if first.rung >= Rung.TAG else ALLOW
+        return _LABELS[Rung.DELAY]
+    return _LABELS[Rung.TAG] if first.rung >= Rung.TAG else ALLOW
 
 
 def _named(

@@ -139,6 +139,8 @@ class Door:
         return key if key is not None and fits and key.revoked_at is None else None
 
     def _paced(self, name: str) -> str:
+        if not self._pace.bounds:
+            return name
         wait = self._pace.take(name, self._clock())
         if wait > 0:
             told = problem(429, "Too many requests", "This key is over its pace.", retry_after=str(int(wait) + 1))
@@ -166,12 +168,12 @@ class Pace:
 
     def __init__(self, per_second: float) -> None:
         """Begin with nobody known."""
-        self._rate, self._burst = per_second, 2 * per_second
+        self.bounds, self._rate, self._burst = per_second > 0, per_second, 2 * per_second
         self._left: dict[str, tuple[float, float]] = {}
 
     def take(self, name: str, now: float) -> float:
         """Return 0 for a caller who may go on, else seconds to wait."""
-        if self._rate <= 0:
+        if not self.bounds:
             return 0.0
         left, at = self._left.get(name, (self._burst, now))
         left = min(self._burst, left + max(0.0, now - at) * self._rate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import logging
 import socket
@@ -68,6 +69,8 @@ def run(app: App, listen: Listen) -> None:
         ssl_keyfile=listen.private_key,
     )
     log.info("listening", extra={"host": listen.host, "port": bound.getsockname()[1], "tls": bool(listen.certificate)})
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays: no later collection need look at it
     with bound, asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(uvicorn.Server(config).serve([bound]))
 

@@ -81,8 +81,8 @@ async def read_body(receive: Receive, most: int) -> bytes:
 
 async def send_answer(send: Send, answer: Answer) -> None:
     """Send a response."""
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
-    headers.append((b"content-length", b"%d" % len(answer.body)))
+    length = (b"content-length", b"%d" % len(answer.body))
+    headers = [length, *((name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items())]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 
@@ -100,26 +100,20 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (or the lifespan, which is the rest's)."""
-        hot = self._hot.get(scope.get("path", ""))
-        if hot is not None and scope["type"] == "http":
-            await send_answer(send, await self._answer(hot, scope, receive))
-        elif scope["type"] != "http":
+        if scope["type"] != "http":
             await self._rest(scope, receive, send)
-        else:
-            try:
-                await self._rest(scope, receive, send)
-            except Exception:
-                _log_unforeseen(scope)
-
-    async def _answer(self, hot: Hot, scope: Scope, receive: Receive) -> Answer:
+            return
+        hot = self._hot.get(scope["path"])
         try:
-            return await hot(scope, receive)
+            if hot is None:
+                await self._rest(scope, receive, send)
+                return
+            answer = await hot(scope, receive)
         except Problem as error:
-            return error.answer
+            answer = error.answer
         except Exception:
-            _log_unforeseen(scope)
-            return UNFORESEEN
-
-
-def _log_unforeseen(scope: Scope) -> None:
-    log.exception("unforeseen error", extra={"method": scope["method"], "path": scope["path"][:200]})
+            log.exception("unforeseen error", extra={"method": scope["method"], "path": scope["path"][:200]})
+            if hot is None:
+                return
+            answer = UNFORESEEN
+        await send_answer(send, answer)
