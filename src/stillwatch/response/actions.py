@@ -32,7 +32,18 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 def record_plan(state: State, plan: Plan, *, who: str, why: str) -> None:
-    """Keep a proposed plan; it changes nothing that is in force."""
+    """Keep a proposed plan; it changes nothing that is in force.
+
+    >>> from datetime import UTC
+    >>> from stillwatch.response.plan import Reach
+    >>> plan = Plan(plan_id="P-1", made_at=datetime(2026, 9, 1, tzinfo=UTC), scan_sha256="", policy=Policy(name="p"),
+    ...     accounts=0, paying_tokens=None, actions=(), left_alone=(), tell_owners=(), needs=(),
+    ...     reach=Reach(accounts=0, accounts_share=0.0, innocents=0.0, paying_tokens_share=None))
+    >>> state = State.open("sqlite://")
+    >>> record_plan(state, plan, who="anna", why="daily")
+    >>> read_plan(state, "P-1") == plan
+    True
+    """
     row = {"plan_id": plan.plan_id, "made_at": micros(plan.made_at), "body": canonical(plan).decode()}
     with state.changing(who, "propose", why) as change:
         if change.rows(sa.select(schema.plans.c.plan_id).where(schema.plans.c.plan_id == plan.plan_id)):
@@ -41,7 +52,12 @@ def record_plan(state: State, plan: Plan, *, who: str, why: str) -> None:
 
 
 def read_plan(state: State, plan_id: str) -> Plan:
-    """Return a plan; raises :class:`StateError` naming the newest ones when there is none of that id."""
+    """Return a plan; raises :class:`StateError` naming the newest ones when there is none of that id.
+
+    >>> read_plan(State.open("sqlite://"), "P-1")
+    Traceback (most recent call last):
+    stillwatch.errors.StateError: no plan P-1; newest: none; make one with `stillwatch plan`
+    """
     found = state.rows(sa.select(schema.plans).where(schema.plans.c.plan_id == plan_id))
     if not found:
         newest = state.rows(sa.select(schema.plans.c.plan_id).order_by(schema.plans.c.made_at.desc()).limit(3))
@@ -51,7 +67,11 @@ def read_plan(state: State, plan_id: str) -> Plan:
 
 
 def approvers(state: State, plan_id: str) -> list[str]:
-    """Return who approved a plan, in the order of their approval."""
+    """Return who approved a plan, in the order of their approval.
+
+    >>> approvers(State.open("sqlite://"), "P-1")
+    []
+    """
     table = schema.approvals
     query = sa.select(table.c.person).where(table.c.plan_id == plan_id).order_by(table.c.at, table.c.person)
     return [row["person"] for row in state.rows(query)]
@@ -61,6 +81,10 @@ def approve(state: State, plan_id: str, *, who: str, why: str) -> tuple[Need, ..
     """Record a person's approval of a plan and return what is still needed.
 
     Raises :class:`StateError` when the policy gives the person no role that the plan needs, or on a second approval.
+
+    >>> approve(State.open("sqlite://"), "P-1", who="anna", why="looked at it")
+    Traceback (most recent call last):
+    stillwatch.errors.StateError: no plan P-1; ...
     """
     plan = read_plan(state, plan_id)
     if not plan.needs:
@@ -77,7 +101,14 @@ def approve(state: State, plan_id: str, *, who: str, why: str) -> tuple[Need, ..
 
 
 def missing(plan: Plan, persons: Collection[str]) -> tuple[Need, ...]:
-    """Return the needs of a plan that these persons do not meet: every role of a need by another person."""
+    """Return the needs of a plan that these persons do not meet: every role of a need by another person.
+
+    >>> from types import SimpleNamespace
+    >>> plan = SimpleNamespace(policy=Policy(name="p", people={"anna": ("responder", "lead")}),
+    ...                        needs=(Need(Rung.SUSPEND, 3, ("responder", "lead")), Need(Rung.CAP, 1, ("lead",))))
+    >>> [need.rung.label for need in missing(plan, ["anna"])]
+    ['suspend']
+    """
     people = plan.policy.people
     return tuple(need for need in plan.needs if not _met(need, sorted(set(persons)), people))
 
@@ -104,6 +135,10 @@ def apply(
     Raises :class:`StateError` when the plan is too old, was applied already, lacks an approval or would now break a
     bound of its policy (in shadow mode bounds are reported and not enforced). Accounts that verified themselves or won
     an appeal since the plan was made are left out, and so are those that today's ``policy`` exempts.
+
+    >>> apply(State.open("sqlite://"), "P-1", who="anna", why="agreed")
+    Traceback (most recent call last):
+    stillwatch.errors.StateError: no plan P-1; ...
     """
     plan = read_plan(state, plan_id)
     now = state.clock()
@@ -171,6 +206,9 @@ def undo(
     """End all measures of one account, one campaign or one plan, begun or waiting; return how many.
 
     What other plans have in force for the same accounts stays. Raises :class:`StateError` unless exactly one is named.
+
+    >>> undo(State.open("sqlite://"), who="anna", why="a conference", campaign="SW-1")
+    0
     """
     table = schema.standings
     named = [(table.c.account_id, account), (table.c.campaign_id, campaign), (table.c.plan_id, plan)]
@@ -182,7 +220,12 @@ def undo(
 
 
 def end(change: Change, which: sa.ColumnElement[bool]) -> int:
-    """End the measures that a condition names and that have neither ended nor expired; return how many."""
+    """End the measures that a condition names and that have neither ended nor expired; return how many.
+
+    >>> with State.open("sqlite://").changing("anna", "undo", "a mistake") as change:
+    ...     end(change, schema.standings.c.account_id == "a")
+    0
+    """
     table = schema.standings
     still = sa.and_(which, table.c.ended_at.is_(None), table.c.expires_at > micros(change.at))
     return len(change.update(table, still, {"ended_at": micros(change.at), "ended_by": change.who}))
@@ -193,6 +236,9 @@ def standings(state: State, *, policy: Policy | None = None, customers: Customer
 
     Accounts that today's ``policy`` exempts are left out, whatever was applied before; raises :class:`ConfigError` when
     it exempts by organisation and the like and ``customers`` are not known.
+
+    >>> standings(State.open("sqlite://"))
+    []
     """
     now, table = state.clock(), schema.standings
     live = sa.and_(table.c.ended_at.is_(None), table.c.expires_at > micros(now))
@@ -203,7 +249,12 @@ def standings(state: State, *, policy: Policy | None = None, customers: Customer
 
 
 def excused_accounts(rows: Rows, policy: Policy, now: datetime) -> dict[str, str]:
-    """Return the accounts that verified themselves or won an appeal within ``verified_days``, each with why."""
+    """Return the accounts that verified themselves or won an appeal within ``verified_days``, each with why.
+
+    >>> from datetime import UTC
+    >>> excused_accounts(State.open("sqlite://").rows, Policy(name="p"), datetime(2026, 9, 1, tzinfo=UTC))
+    {}
+    """
     since = micros(now - timedelta(days=policy.verified_days))
     appeals, proofs = schema.appeals, schema.verifications
     won = sa.select(appeals.c.account_id).where(appeals.c.status == "granted", appeals.c.answered_at > since)
@@ -215,7 +266,11 @@ def excused_accounts(rows: Rows, policy: Policy, now: datetime) -> dict[str, str
 
 
 def circumstances(state: State, policy: Policy, customers: Customers) -> Circumstances:
-    """Return what a new plan must take into account of what is in force and what was found out since."""
+    """Return what a new plan must take into account of what is in force and what was found out since.
+
+    >>> circumstances(State.open("sqlite://"), Policy(name="p"), Customers(accounts=10)).in_force
+    {}
+    """
     now = state.clock()
     in_force: dict[tuple[str, str], Rung] = {}
     for one in standings(state):

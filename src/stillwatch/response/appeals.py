@@ -34,6 +34,10 @@ def open_appeal(state: State, account_id: str, *, who: str, why: str) -> str:
     """Open an appeal for an account, or re-open it after an answer; return its id.
 
     Raises :class:`StateError` when one is open already, or when nothing was ever in force for the account.
+
+    >>> open_appeal(State.open("sqlite://"), "a", who="support", why="our benchmark")
+    Traceback (most recent call last):
+    stillwatch.errors.StateError: nothing was ever in force for account a
     """
     table, known = schema.appeals, schema.standings
     with state.changing(who, "appeal", why) as change:
@@ -60,6 +64,10 @@ def answer_appeal(state: State, account_id: str, answer: Answer, *, who: str, wh
 
     Raises :class:`StateError` when none is open, or when the one who refuses had approved a plan that the account
     stands under: nobody judges an appeal against their own decision.
+
+    >>> answer_appeal(State.open("sqlite://"), "a", "granted", who="anna", why="contract seen")
+    Traceback (most recent call last):
+    stillwatch.errors.StateError: account a has no open appeal
     """
     table = schema.appeals
     with state.changing(who, f"appeal {answer}", why) as change:
@@ -81,7 +89,11 @@ def _approved(change: Change, account_id: str) -> list[Row]:
 
 
 def appeals(state: State, status: str | None = None) -> list[Appeal]:
-    """Return the appeals, oldest first; those of one status when it is given."""
+    """Return the appeals, oldest first; those of one status when it is given.
+
+    >>> appeals(State.open("sqlite://"), "open")
+    []
+    """
     query = sa.select(schema.appeals).order_by(schema.appeals.c.opened_at, schema.appeals.c.appeal_id)
     if status is not None:
         query = query.where(schema.appeals.c.status == status)
@@ -92,6 +104,9 @@ def verify(state: State, account_id: str, kind: Kind, *, succeeded: bool, who: s
     """Record the result of a verification; one that succeeds ends all that is in force for the account.
 
     ``key-rotated`` is the way back of a stolen key's owner. Returns how many measures ended.
+
+    >>> verify(State.open("sqlite://"), "a", "identity", succeeded=True, who="support", why="document seen")
+    0
     """
     table = schema.verifications
     with state.changing(who, "verify", why) as change:
@@ -114,6 +129,9 @@ def feed_back(state: State, dataset: Dataset) -> int:
     """Write successful verifications into a dataset's ``verification`` column; return how many accounts changed.
 
     The next scan reads it as evidence. A weaker verification never replaces a stronger one.
+
+    >>> feed_back(State.open("sqlite://"), example_dataset())
+    0
     """
     table = schema.verifications
     proved: dict[str, str] = {}

@@ -91,6 +91,10 @@ class SharedBuckets:
     While the server is gone, requests are answered by ``when_gone``: ``local`` buckets of this process (the bound then
     holds for each gateway apart), ``open`` (granted) or ``closed`` (not granted). Each such answer is counted in
     ``without_server``, and the server is tried again after ``pause_s`` seconds.
+
+    >>> alone = SharedBuckets("redis://127.0.0.1:1", when_gone="closed")
+    >>> alone.take(Limit("SW-1", 60.0, 100.0), 10.0, now=0.0).granted, alone.without_server
+    (False, 1)
     """
 
     def __init__(

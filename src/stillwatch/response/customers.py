@@ -43,6 +43,9 @@ def read_customers(dataset: Dataset, wanted: Collection[str]) -> Customers:
     """Read the customers among ``wanted`` account ids and the totals over all of a dataset.
 
     Raises :class:`stillwatch.errors.DatasetError` when the dataset breaks the contract.
+
+    >>> read_customers(example_dataset(), []).known
+    True
     """
     tokens = _tokens(dataset)
     accounts = dataset.accounts().select(["account_id", *_COLUMNS])

@@ -102,7 +102,17 @@ def rebuilt(entries: Iterable[Entry]) -> dict[str, str]:
 
 
 def write_checkpoint(file: Path, last: Entry, at: int, key: Path) -> Checkpoint:
-    """Sign the last line (``at`` in microseconds since 1970) and write it to a file, to be kept elsewhere."""
+    """Sign the last line (``at`` in microseconds since 1970) and write it to a file, to be kept elsewhere.
+
+    >>> import tempfile
+    >>> from stillwatch.response.signing import make_keys
+    >>> line = Entry(seq=1, at=0, who="a", action="x", why="y", subject="t/1", before=None, after=None, previous="")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     public = make_keys(Path(folder) / "key")
+    ...     _ = write_checkpoint(Path(folder) / "head.json", seal(line), 0, Path(folder) / "key")
+    ...     read_checkpoint(Path(folder) / "head.json", public).seq
+    1
+    """
     bare = Checkpoint(seq=last.seq, hash=last.hash, at=at)
     signed = msgspec.structs.replace(bare, signature=sign(canonical(bare), key))
     file.write_bytes(canonical(signed) + b"\n")
@@ -110,7 +120,12 @@ def write_checkpoint(file: Path, last: Entry, at: int, key: Path) -> Checkpoint:
 
 
 def read_checkpoint(file: Path, trusted: Path) -> Checkpoint:
-    """Read a checkpoint; raises :class:`ConfigError` when it is not one or not signed by the trusted key."""
+    """Read a checkpoint; raises :class:`ConfigError` when it is not one or not signed by the trusted key.
+
+    >>> read_checkpoint(Path("no-such-file"), Path("key.pub"))
+    Traceback (most recent call last):
+    stillwatch.errors.ConfigError: no-such-file: cannot be read: No such file or directory
+    """
     try:
         checkpoint = msgspec.json.decode(file.read_bytes(), type=Checkpoint)
     except OSError as error:

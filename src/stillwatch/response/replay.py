@@ -79,12 +79,22 @@ class Bystanders(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def tokens_of(frame: Frame) -> Floats:
-    """Return input and output tokens of each exchange; unknown counts as none."""
+    """Return input and output tokens of each exchange; unknown counts as none.
+
+    >>> from types import SimpleNamespace
+    >>> numbers = {"input_tokens": np.array([1.0, np.nan]), "output_tokens": np.array([2.0, 5.0])}
+    >>> tokens_of(SimpleNamespace(number=numbers)).tolist()
+    [3.0, 5.0]
+    """
     return np.nan_to_num(frame.number["input_tokens"]) + np.nan_to_num(frame.number["output_tokens"])
 
 
 def effect(frame: Frame, standings: Iterable[Standing]) -> Effect:
-    """Return what standings do to the exchanges of a frame, shadow ones as if they were felt."""
+    """Return what standings do to the exchanges of a frame, shadow ones as if they were felt.
+
+    >>> bool(effect(example_frame(), []).touched.any())
+    False
+    """
     found = Effect(np.zeros(frame.n_exchanges, bool), np.zeros(frame.n_exchanges), np.zeros(frame.n_exchanges))
     place = {account: number for number, account in enumerate(frame.account_ids.to_pylist())}
     limits: dict[int, dict[str, Limit]] = {}
@@ -141,6 +151,11 @@ def leaks(frame: Frame, found: Effect, asked: Mapping[str, pa.Array], standings:
 
     ``acted_at`` is the earliest beginning of a felt measure that names the campaign, or, when ``asked`` has names of
     another source, of any felt measure on an account that asked.
+
+    >>> frame = example_frame()
+    >>> first = frame.exchange_ids.take(np.array([0]))
+    >>> leaks(frame, effect(frame, []), {"SW-1": first}, [])[0].stopped
+    0
     """
     tokens = tokens_of(frame)
     result = []
@@ -176,6 +191,10 @@ def bystanders(frame: Frame, found: Effect, ours: pa.Array, group_of: Mapping[st
     """Return how much of the traffic that is nobody's campaign felt something, by group of account, hit most first.
 
     ``ours`` names all exchanges of campaigns; ``group_of`` gives each account's group (population or plan).
+
+    >>> frame = example_frame()
+    >>> [one.group for one in bystanders(frame, effect(frame, []), pa.array([], pa.string()), {})]
+    ['unknown']
     """
     own = np.flatnonzero(~_named(frame, ours))
     names = [group_of.get(account) or "unknown" for account in frame.account_ids.to_pylist()]

@@ -42,7 +42,12 @@ def make_keys(private: Path) -> Path:
 
 
 def sign(message: bytes, private: Path) -> str:
-    """Return the Base64 signature of a message by the key in a PEM file; raises :class:`ConfigError`."""
+    """Return the Base64 signature of a message by the key in a PEM file; raises :class:`ConfigError`.
+
+    >>> sign(b"policy", Path("no-such-key"))
+    Traceback (most recent call last):
+    stillwatch.errors.ConfigError: no-such-key: cannot be read: No such file or directory
+    """
     key = _load(private, load_pem_private_key, None)
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigError("not an Ed25519 private key", path=private)
