@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from stillwatch.campaigns.discover import MEMBER_BAR, Found, discover, stands_out, worth_floor
 from stillwatch.linkage.groups import LEAST_MEMBERS, Candidate, Group, ViewResult, candidates
-from stillwatch.linkage.space import Space
+from stillwatch.linkage.space import Space, build_space
+from stillwatch.signals.frame import read_frame
+from stillwatch.simulate import load_world, simulate
 from stillwatch.tables import Dataset
 
 
@@ -33,6 +38,22 @@ def test_planted_campaigns_are_found_nearly_whole_and_pure(found: list[Found], t
         hits = (truth[best.members] == campaign).sum()
         assert hits >= 0.5 * (truth == campaign).sum(), campaign
         assert hits >= 0.5 * len(best.members), campaign
+
+
+def test_campaigns_side_by_side_are_not_run_together(once: Callable[..., Path]) -> None:
+    """Five playbooks of a like trade in one world: each group is one operator's, and most operators have theirs."""
+    world = Dataset.open(once("playbooks", lambda folder: simulate(load_world("tiny-playbooks"), folder, seed=2)))
+    of = {row["account_id"]: row["campaign_id"] or "" for row in world.labels()[0].to_pylist()}
+    space = build_space(read_frame(world))
+    owner = np.array([of[name] for name in space.frame.account_ids.to_pylist()])
+    whole = set()
+    for one in discover(space, candidates(space)):
+        inside = Counter(owner[one.members][owner[one.members] != ""].tolist())
+        if sum(inside.values()) >= 0.5 * len(one.members):
+            campaign, hits = inside.most_common(1)[0]
+            assert hits >= 0.7 * len(one.members), inside
+            whole |= {campaign} if hits >= 0.5 * (owner == campaign).sum() else set()
+    assert len(whole) >= 4
 
 
 def test_an_account_belongs_to_one_group(found: list[Found]) -> None:

@@ -20,6 +20,7 @@ MEMBER_BAR = 0.5
 _MOST_SEEDS = 80
 _PASSES = 3
 _MOST_NESTED = 12
+_MORE = 0.5  # nats a member
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,10 @@ def discover(
             break
         barred = mask
     final = replace(space, barred=barred)
-    return [_measured(final, *pair, floor, seed) for pair in _compete(taken)]
+    found = [_measured(final, *pair, floor, seed) for pair in taken]
+    first = _compete([pair for pair, one in zip(taken, found, strict=True) if one.coordinated >= 2])
+    left = _compete([pair for pair, one in zip(taken, found, strict=True) if one.coordinated < 2], first)
+    return [_measured(final, *pair, floor, seed) for pair in (*first, *left)]
 
 
 def _expanded(
@@ -140,7 +144,7 @@ def _expanded(
     shares a construction that most of that network does not: then it may be a second campaign that the first one's
     profile drew in, and the two compete for its accounts.
     """
-    seeds = sorted((g for g in groups if g.q_value <= q), key=lambda g: (g.p_value, -len(g.candidate.members)))
+    seeds = _ordered([g for g in groups if g.q_value <= q])
     fresh: list[tuple[Group, Profile]] = []
     known = [p.members(MEMBER_BAR) for _, p in taken]
     nested = 0
@@ -152,24 +156,57 @@ def _expanded(
         if container is not None and (nested >= _MOST_NESTED or not _apart(space, group.candidate, container)):
             continue
         nested += container is not None
-        others = _elsewhere(space, known, group.candidate.members)
-        profile = fit_profile(space, group.candidate.members, others)
+        profile = fit_profile(space, group.candidate.members, _elsewhere(space, known, group, seeds))
         members = profile.members(MEMBER_BAR)
-        members = members[~others[members]]
         again = _known(members, known)
-        own = again is None or (container is not None and len(members) < 0.5 * len(again))
+        if again is None:
+            own = not _mostly(members, known)
+        else:
+            own = container is not None and len(members) < 0.5 * len(again)
         if len(members) >= LEAST_MEMBERS and own:
             fresh.append((group, profile))
             known.append(members)
     return fresh
 
 
-def _elsewhere(space: Space, known: list[Ints], seed: Ints) -> npt.NDArray[np.bool_]:
-    """Return which accounts belong to networks known so far and not to the seed."""
+def _ordered(seeds: list[Group]) -> list[Group]:
+    """Order significant groups by p-value, those made of several others last.
+
+    Made of several: two apart lie inside it, each with more in common than the whole. Parts of one network have less in
+    common than the whole, because what its members share reaches across them.
+    """
+    by_p = sorted(seeds, key=lambda g: (g.p_value, -len(g.candidate.members)))
+    common = {id(g): sum(max(0.0, g.views[name].excess) for name in WHO if name in g.views) for g in by_p}
+
+    def made_of_several(whole: Group) -> bool:
+        parts: list[Ints] = []
+        for part in by_p:
+            members, inside = part.candidate.members, whole.candidate.members
+            if part.candidate.route != whole.candidate.route or len(members) > 0.7 * len(inside):
+                continue
+            if common[id(part)] <= common[id(whole)] + _MORE or _shares(members, inside) < 0.5:
+                continue
+            if all(_shares(members, other) < 0.1 for other in parts):
+                parts.append(members)
+        return len(parts) >= 2
+
+    return sorted(by_p, key=made_of_several)
+
+
+def _shares(members: Ints, other: Ints) -> float:
+    """Return the share of a group's members that are in another group."""
+    return float(np.isin(members, other).mean())
+
+
+def _elsewhere(space: Space, known: list[Ints], group: Group, seeds: list[Group]) -> npt.NDArray[np.bool_]:
+    """Return which accounts belong to networks known so far, or to a seed apart from this one, and not to this one."""
+    own = group.candidate.members
+    apart = [g.candidate.members for g in seeds]
+    apart = [m for m in apart if len(np.intersect1d(m, own)) < 0.1 * min(len(m), len(own))]
     others = np.zeros(space.frame.n_accounts, bool)
-    for members in known:
+    for members in (*known, *apart):
         others[members] = True
-    others[seed] = False
+    others[own] = False
     return others
 
 
@@ -219,16 +256,19 @@ def _fits(profile: Profile, other: Profile) -> bool:
     return bool(built >= 3.0 and what >= 4.0 and np.mean(profile.terms["TIME"][members]) > 0.0)
 
 
-def _compete(taken: list[tuple[Group, Profile]]) -> list[tuple[Group, Profile]]:
-    """Give each account to the network that explains it best; others lose it."""
-    if len(taken) < 2:
-        return taken
-    scores = np.stack([profile.probability for _, profile in taken])
+def _compete(
+    taken: list[tuple[Group, Profile]], before: list[tuple[Group, Profile]] | None = None
+) -> list[tuple[Group, Profile]]:
+    """Give each account to the network that explains it best; others lose it, and so do all to those ``before``."""
+    if not taken:
+        return []
+    gone = np.any([p.probability >= MEMBER_BAR for _, p in before], axis=0) if before else np.zeros(1, bool)
+    scores = np.where(gone, 0.0, np.stack([profile.probability for _, profile in taken]))
     logits = np.stack([sum(p.terms.values()) + p.prior for _, p in taken])
     best = np.where(scores >= MEMBER_BAR, logits, -np.inf).argmax(axis=0)
     kept = []
     for number, (group, profile) in enumerate(taken):
-        probability = np.where(best == number, profile.probability, 0.0)
+        probability = np.where(best == number, scores[number], 0.0)
         if (probability >= MEMBER_BAR).sum() >= LEAST_MEMBERS:
             kept.append((group, Profile(probability, profile.terms, profile.prior)))
     return kept
