@@ -64,6 +64,10 @@ class Follower:
             self.failures += 1
             log.warning("no newer snapshot: %s", error or type(error).__name__, extra={"source": self.source})
             return False
+        except Exception:
+            self.failures += 1
+            log.exception("unforeseen error", extra={"source": self.source})
+            return False
 
     def _look_at_file(self, path: Path) -> bool:
         found = path.stat()

@@ -20,7 +20,7 @@ from stillwatch.service.deciding import DecideEndpoint, Decider
 from stillwatch.service.keys import Door
 from stillwatch.service.meters import CONTENT_TYPE, counts, gauge
 from stillwatch.service.openapi import node_document
-from stillwatch.service.web import UNFORESEEN, Front, Problem, presented_key
+from stillwatch.service.web import UNFORESEEN, Front, Problem, log, presented_key
 
 Work = Callable[[], Awaitable[None]]
 
@@ -67,6 +67,9 @@ def _working(work: tuple[Work, ...]) -> Callable[[Starlette], contextlib.Abstrac
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         tasks = [asyncio.ensure_future(one()) for one in work]
+        for task in tasks:
+            task.add_done_callback(_log_end)
+        app.state.work = tasks
         try:
             yield
         finally:
@@ -77,9 +80,17 @@ def _working(work: tuple[Work, ...]) -> Callable[[Starlette], contextlib.Abstrac
     return lifespan
 
 
+def _log_end(task: asyncio.Future[None]) -> None:
+    """Log work that ended though nobody had told it to: the process should be started anew."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("work beside the requests ended", exc_info=error)
+
+
 async def _healthz(request: Request) -> Response:
-    """Say that the process answers."""
-    return Response(b'{"status":"ok"}', media_type="application/json")
+    """Say that the process answers and works; 503 when a part of its work has ended."""
+    ended = any(task.done() for task in getattr(request.app.state, "work", ()))
+    body = {"status": "work ended" if ended else "ok"}
+    return Response(msgspec.json.encode(body), 503 if ended else 200, media_type="application/json")
 
 
 def ready(decider: Decider) -> Response:

@@ -14,6 +14,7 @@ from stillwatch.service.spool import Delivery, Spool
 from stillwatch.service.web import Problem
 
 log = logging.getLogger("stillwatch.service")
+Batch = list[tuple[Delivery, asyncio.Future[bool]]]
 
 
 class Bounds(NamedTuple):
@@ -52,7 +53,7 @@ class Intake:
         self.refused: Counter[str] = Counter()
         self.last_seen: dict[str, float] = {}
         self.on_disk = spool.nbytes
-        self._waiting: list[tuple[Delivery, asyncio.Future[bool]]] = []
+        self._waiting: Batch = []
         self._waiting_bytes = 0
         self._work = asyncio.Event()
         self.lock = asyncio.Lock()
@@ -93,17 +94,26 @@ class Intake:
                 async with self.lock:
                     await self._write(batch)
 
-    async def _write(self, batch: list[tuple[Delivery, asyncio.Future[bool]]]) -> None:
+    async def _write(self, batch: Batch) -> None:
         """Write a batch in a thread and tell those who wait."""
         try:
             news = await asyncio.to_thread(self.spool.append, [delivery for delivery, _ in batch])
         except OSError as error:
             log.error("spool not written: %s", error.strerror)
-            for _, written in batch:
-                if not written.done():
-                    written.set_exception(OSError(error.errno, error.strerror))
+            _fail(batch, OSError(error.errno, error.strerror))
+            return
+        except Exception:
+            log.exception("spool not written")
+            _fail(batch, RuntimeError("the spool was not written; the cause is in the log"))
             return
         self.on_disk += sum(len(delivery.body) for (delivery, _), is_new in zip(batch, news, strict=True) if is_new)
         for (_, written), is_new in zip(batch, news, strict=True):
             if not written.done():
                 written.set_result(is_new)
+
+
+def _fail(batch: Batch, error: Exception) -> None:
+    """Tell all who wait that their delivery was not kept."""
+    for _, written in batch:
+        if not written.done():
+            written.set_exception(error)

@@ -108,7 +108,7 @@ _NODE_PATHS: dict[str, Any] = {
             },
         }
     },
-    "/healthz": _page("The process answers", _JSON),
+    "/healthz": _page("The process answers and works", _JSON, s503="A part of its work has ended: start it anew"),
     "/readyz": _page("A good snapshot is in force", _JSON, s503="Missing or stale; the node answers as configured"),
     "/metrics": _page("Readings for Prometheus", _TEXT, problems=_KEY_PROBLEMS),
     "/openapi.json": _page("This document", _JSON),
