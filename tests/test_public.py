@@ -17,7 +17,20 @@ import pytest
 import stillwatch
 
 SOURCE = Path(stillwatch.__file__).parent
-FOLDERS = ("attribution", "campaigns", "cases", "cli", "ingest", "linkage", "signals", "simulate", "tables")
+FOLDERS = (
+    "attribution",
+    "campaigns",
+    "cases",
+    "cli",
+    "evaluate",
+    "ingest",
+    "linkage",
+    "response",
+    "service",
+    "signals",
+    "simulate",
+    "tables",
+)
 
 
 def modules() -> list[str]:
