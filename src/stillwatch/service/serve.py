@@ -76,14 +76,7 @@ def serve_app(settings: ServeSettings) -> Front:
     silence = Silence(
         home / "sources.json", after=settings.silent_after, expected=settings.expected, clock=time.monotonic
     )
-    decider = Decider(
-        node,
-        buckets(settings.counters),
-        on_failure=settings.on_failure,
-        max_age=settings.max_age,
-        sealed=sealer(settings.hash_key),
-        template_of=template_of,
-    )
+    decider = _decider(settings, node)
     door = Door(settings.keys, per_second=settings.per_second, clock=time.monotonic)
     decider.meters.read(lambda: serve_metrics(intake, cycle, silence))
     routes = [
@@ -99,6 +92,17 @@ def serve_app(settings: ServeSettings) -> Front:
 
     work = [intake.run, cycle.run, listening]
     return gateway_app(decider, door, work=work, routes=routes, document=serve_document())
+
+
+def _decider(settings: ServeSettings, node: Node) -> Decider:
+    return Decider(
+        node,
+        buckets(settings.counters),
+        on_failure=settings.on_failure,
+        max_age=settings.max_age,
+        sealed=sealer(settings.hash_key),
+        template_of=template_of,
+    )
 
 
 def _locked(home: Path) -> IO[bytes]:
