@@ -11,6 +11,8 @@ import pytest
 from stillwatch.attribution import verdict
 from stillwatch.attribution.explanations import Explanation
 from stillwatch.attribution.verdict import LEAST_ACCUSED, Judged, judge
+from stillwatch.campaigns.fleets import FLEET
+from stillwatch.linkage.groups import Candidate
 
 
 @pytest.fixture
@@ -21,6 +23,7 @@ def ladder(monkeypatch: pytest.MonkeyPatch) -> Any:
         tried = [Explanation(name, outcome, f"because {name}") for name, outcome in (outcomes or {}).items()]  # type: ignore[arg-type]
         monkeypatch.setattr(verdict, "explanations", lambda space, found: tried)
         found = {"coordinated": 3, "cohesion": 4.0, "worth": 0.9, "floor": 0.6, "members": np.arange(40), **properties}
+        found.setdefault("seed", SimpleNamespace(candidate=Candidate("B", "alike work", np.arange(8))))
         space: Any = SimpleNamespace(without=frozenset())
         return judge(space, SimpleNamespace(**found))  # type: ignore[arg-type]
 
@@ -97,3 +100,11 @@ def test_every_verdict_gives_a_reason(ladder: Any) -> None:
     """Whatever the outcome, a sentence says why."""
     for judged in (ladder(), ladder(coordinated=0), ladder(worth=0.1), ladder(members=np.arange(5))):
         assert len(judged.reason) > 10
+
+
+def test_a_fleet_that_hides_nothing_is_for_a_person(ladder: Any) -> None:
+    """Whatever its views say: one owner's accounts are asked about, never accused by a machine."""
+    fleet = SimpleNamespace(candidate=Candidate("C", FLEET, np.arange(40)))
+    for coordinated in (0, 4):
+        judged = ladder(seed=fleet, coordinated=coordinated)
+        assert (judged.verdict, judged.decided_by) == ("needs_person", "one customer's own fleet")

@@ -7,6 +7,7 @@ from typing import Literal
 
 from stillwatch.attribution.explanations import Explanation, explanations
 from stillwatch.campaigns.discover import Found
+from stillwatch.campaigns.fleets import FLEET
 from stillwatch.linkage.space import Space
 
 Verdict = Literal["campaign", "needs_person", "cleared"]
@@ -55,12 +56,17 @@ def judge(space: Space, found: Found) -> Judged:
 
     Cleared: fewer than two WHO views stand out, WHO ties its members to it too little, the worth is what benign groups
     of this data have, or an innocent explanation explains it. Needs a person: an innocent explanation stays possible,
-    or the group is smaller than ten accounts. Campaign: none of these.
+    the group is smaller than ten accounts, or it is the fleet of one undeclared owner. Campaign: none of these.
 
     >>> judge(example_space(), example_found()).verdict
     'campaign'
     """
     tried = [] if "explanations" in space.without else explanations(space, found)
+    if found.seed.candidate.what == FLEET:
+        reason = (
+            f"{len(found.members)} accounts openly of one undeclared owner ask for what a trainer wants; ask the owner"
+        )
+        return Judged(found, "needs_person", reason, "one customer's own fleet", tried)
     if found.coordinated < 2:
         reason = f"{found.coordinated} of the four independent views of who is asking stand out; two are needed"
         return Judged(found, "cleared", reason, "coordination", tried)

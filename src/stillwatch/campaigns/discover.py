@@ -129,10 +129,10 @@ def discover(
             break
         barred = mask
     final = replace(space, barred=barred)
-    found = [_measured(final, *pair, floor, seed) for pair in taken]
+    found = [measured(final, *pair, floor, seed) for pair in taken]
     first = _compete([pair for pair, one in zip(taken, found, strict=True) if one.coordinated >= 2])
     left = _compete([pair for pair, one in zip(taken, found, strict=True) if one.coordinated < 2], first)
-    return [_measured(final, *pair, floor, seed) for pair in (*first, *left)]
+    return [measured(final, *pair, floor, seed) for pair in (*first, *left)]
 
 
 def _expanded(
@@ -274,7 +274,14 @@ def _compete(
     return kept
 
 
-def _measured(space: Space, group: Group, profile: Profile, floor: float, seed: int) -> Found:
+def measured(space: Space, group: Group, profile: Profile, floor: float, seed: int) -> Found:
+    """Measure a network once more on its members: views, exchanges and worth; ``seed`` draws the comparisons.
+
+    >>> one = example_found()
+    >>> again = measured(example_space(), one.seed, one.profile, one.floor, 0)
+    >>> bool((again.members == one.members).all())
+    True
+    """
     members = profile.members(MEMBER_BAR)
     probability = profile.probability[members]
     rng = np.random.default_rng([seed, len(members)])

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import stillwatch
 from stillwatch.attribution.verdict import Judged, judge
 from stillwatch.campaigns.discover import discover
+from stillwatch.campaigns.fleets import own_fleets
 from stillwatch.campaigns.harvest import harvest
 from stillwatch.campaigns.lineage import Lineage, Trace, trace_lineage
 from stillwatch.cases.evidence import evidence_lines
@@ -155,6 +156,7 @@ def _judge_all(
         proposed = candidates(space, seed=chosen.seed)
     with stages.stage("test, expand and split", len(proposed)):
         found = discover(space, proposed, q=chosen.q, seed=chosen.seed, progress=progress)
+        found += own_fleets(space, proposed, found, q=chosen.q)
     with stages.stage("weigh explanations", len(found)):
         return [judge(space, one) for one in found], space
 

@@ -142,10 +142,20 @@ def _units(frame: Frame, net: dict[str, Incidence], identity: dict[str, Incidenc
     company = identity["email_domain"].keep(
         np.ones(len(identity["email_domain"].account), bool), identity["email_domain"].holders() <= MOST_COLLEAGUES
     )
-    payer = entities([*owners.values(), company], frame.n_accounts, declared=declared)
-    places = [_main(net["ip"], frame), _main(net["ip_prefix"], frame), identity["email_domain"]]
-    site = entities(places, frame.n_accounts, declared=declared)
-    return payer, site
+    places = [_main(net["ip"], frame), _main(net["ip_prefix"], frame)]
+    payer = _with_company(list(owners.values()), company, declared, frame.n_accounts)
+    return payer, _with_company(places, company, declared, frame.n_accounts)
+
+
+def _with_company(strong: list[Incidence], company: Incidence, declared: Incidence, n_accounts: int) -> Codes:
+    """Return units by what is shared, a company's mail domain joining only accounts that share nothing else.
+
+    A domain of few accounts may also be a rare public one: it must not chain the owners of different cards together.
+    """
+    unit = entities(strong, n_accounts, declared=declared)
+    alone = np.bincount(unit)[unit] == 1
+    rest = company.keep(alone[company.account], np.ones(company.n_values, bool))
+    return entities([*strong, rest], n_accounts, declared=declared)
 
 
 def _elements(frame: Frame, content: Incidence, bundles: Bundles) -> tuple[Ints, Codes]:

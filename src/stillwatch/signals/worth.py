@@ -113,7 +113,7 @@ def worth(frame: Frame, labels: Tasks, *, high_value: frozenset[int]) -> Worth:
     return Worth(exchange, scale, np.where(loud, score, np.nan))
 
 
-def group_worth(frame: Frame, labels: Tasks, measured: Worth, rows: Mask) -> tuple[float, dict[str, float]]:
+def group_worth(frame: Frame, labels: Tasks, measured: Worth, rows: Mask | Ints) -> tuple[float, dict[str, float]]:
     """Return the pooled worth of some exchanges (0 to 1; 0.5 is the middle account) and its features' percentiles.
 
     Accounts count alike, however much they sent; a feature that the data lack is left out of the mean.
@@ -194,7 +194,7 @@ def _alone(frame: Frame) -> npt.NDArray[np.int8]:
     return np.asarray(tallies(session) <= 1, np.int8)
 
 
-def _by_account(frame: Frame, labels: Tasks, exchange: Floats | ByExchange, rows: Mask | None) -> Floats:
+def _by_account(frame: Frame, labels: Tasks, exchange: Floats | ByExchange, rows: Mask | Ints | None) -> Floats:
     """Average the exchange features by account and add systematic coverage (accounts × 6, NaN when absent).
 
     ``rows`` is a mask over the exchanges, or their numbers; None takes all, a block of accounts at a time.

@@ -1,0 +1,62 @@
+"""Fleets of one owner whose work is a harvest's: nothing hides that they belong together, so a person must ask.
+
+Chance says nothing about such a group: colleagues share cards, networks and hours, and count as one
+(docs/decisions/0003). A careless campaign that pays for all its accounts with one card looks just like it.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from stillwatch.campaigns.discover import Found, measured, worth_floor
+from stillwatch.campaigns.profile import BLOCKS, Profile
+from stillwatch.linkage.groups import Candidate, Group
+from stillwatch.linkage.space import Space
+from stillwatch.signals.frame import Ints
+from stillwatch.signals.worth import group_worth
+
+LEAST_FLEET = 20
+FLEET = "one owner's accounts"
+
+
+def own_fleets(space: Space, proposed: list[Candidate], found: list[Found], *, q: float = 0.1) -> list[Found]:
+    """Return the fleets of at least twenty accounts of one undeclared owner that ask for what a trainer wants.
+
+    Their worth reaches the floor of benign groups and their share of high-value capabilities that of the middle
+    account; fleets mostly inside a network already found are left out. No test was passed: the q-value is 1.
+
+    >>> fleets = own_fleets(example_space(), [], [example_found()])
+    >>> all(len(fleet.members) >= LEAST_FLEET and fleet.seed.q_value == 1.0 for fleet in fleets)
+    True
+    """
+    floor = found[0].floor if found else worth_floor(space, proposed, [], q)
+    known = np.zeros(space.frame.n_accounts, bool)
+    for one in found:
+        known[one.members] = True
+    flat, bounds = space.owners.flat, space.owners.bounds
+    units = [np.sort(flat[a:b]) for a, b in pairwise(bounds.tolist()) if b - a >= LEAST_FLEET]
+    wanted = [unit for unit in units if known[unit].mean() < 0.5 and not _declared(space, unit)]
+    return [_fleet(space, unit, floor) for unit in wanted if _harvests(space, unit, floor)]
+
+
+def _declared(space: Space, members: Ints) -> bool:
+    """Say whether at least half of the accounts declare an owner: then the contract says what they may do."""
+    return bool((space.frame.attribute["org_id"][members] >= 0).mean() >= 0.5)
+
+
+def _harvests(space: Space, members: Ints, floor: float) -> bool:
+    rows = np.flatnonzero(np.isin(space.frame.account, members))
+    if not len(rows):
+        return False
+    worth, parts = group_worth(space.frame, space.labels, space.worth, rows)
+    return worth >= floor and parts.get("high-value capability", 0.0) >= 0.5
+
+
+def _fleet(space: Space, members: Ints, floor: float) -> Found:
+    probability = np.zeros(space.frame.n_accounts)
+    probability[members] = 1.0
+    none = {name: np.zeros(space.frame.n_accounts) for name in BLOCKS}
+    group = Group(Candidate("C", FLEET, members), {}, 1.0, 1.0)
+    return measured(space, group, Profile(probability, none, 0.0), floor, 0)
