@@ -34,10 +34,9 @@ FOLDERS = (
 
 
 def modules() -> list[str]:
-    """Return the names of all modules of the package."""
-    return sorted(
-        m.name for m in pkgutil.walk_packages([str(SOURCE)], "stillwatch.") if not m.name.endswith("__main__")
-    )
+    """Return the names of all modules of the package that people wrote."""
+    found = (m.name for m in pkgutil.walk_packages([str(SOURCE)], "stillwatch."))
+    return sorted(name for name in found if not name.endswith(("__main__", "_pb2")))
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
