@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,3 +44,12 @@ def test_a_declared_owner_and_a_small_fleet_are_left_alone(tiny_space: Space, pl
     """A contract says what a declared owner may do; a few accounts on one card are a household or a team."""
     assert own_fleets(owned(tiny_space, planted["reasoning"], declared=True), [], []) == []
     assert own_fleets(owned(tiny_space, planted["reasoning"][:12]), [], []) == []
+
+
+def test_an_account_of_a_network_is_in_no_fleet(tiny_space: Space, planted: dict[str, np.ndarray]) -> None:
+    """One group an account: what a network took is left out of the fleet, most of which must remain."""
+    card = planted["reasoning"]
+    for taken, left in ((2, len(card) - 2), (len(card) // 2 + 1, 0)):
+        network: Any = SimpleNamespace(members=card[:taken], floor=0.5)
+        fleets = own_fleets(owned(tiny_space, card), [], [network])
+        assert sum(len(fleet.members) for fleet in fleets) == left

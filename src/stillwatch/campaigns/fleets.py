@@ -25,7 +25,8 @@ def own_fleets(space: Space, proposed: list[Candidate], found: list[Found], *, q
     """Return the fleets of at least twenty accounts of one undeclared owner that ask for what a trainer wants.
 
     Their worth reaches the floor of benign groups and their share of high-value capabilities that of the middle
-    account; fleets mostly inside a network already found are left out. No test was passed: the q-value is 1.
+    account. Fleets mostly inside a network already found are left out, and so are the accounts of any. No test was
+    passed: the q-value is 1.
 
     >>> fleets = own_fleets(example_space(), [], [example_found()])
     >>> all(len(fleet.members) >= LEAST_FLEET and fleet.seed.q_value == 1.0 for fleet in fleets)
@@ -36,8 +37,9 @@ def own_fleets(space: Space, proposed: list[Candidate], found: list[Found], *, q
     for one in found:
         known[one.members] = True
     flat, bounds = space.owners.flat, space.owners.bounds
-    units = [np.sort(flat[a:b]) for a, b in pairwise(bounds.tolist()) if b - a >= LEAST_FLEET]
-    wanted = [unit for unit in units if known[unit].mean() < 0.5 and not _declared(space, unit)]
+    units = [np.sort(flat[a:b]) for a, b in pairwise(bounds.tolist())]
+    units = [unit[~known[unit]] for unit in units if known[unit].mean() < 0.5]
+    wanted = [unit for unit in units if len(unit) >= LEAST_FLEET and not _declared(space, unit)]
     return [_fleet(space, unit, floor) for unit in wanted if _harvests(space, unit, floor)]
 
 
