@@ -103,7 +103,7 @@ def store(
         return Stored(list(_each(parts, None, threads, progress)))
     into.mkdir(parents=True, exist_ok=True)
     made = list(_each(parts, into, threads, progress))
-    for stale in set(into.glob("*.arrow")) - set(made):
+    for stale in set(into.glob("[0-9a-f]" * 32 + ".arrow")) - set(made):
         stale.unlink()
     return Stored(made, work)
 
