@@ -8,12 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from stillwatch.cases import scan as scanning
 from stillwatch.cases.folder import TABLES, ScanOutput
 from stillwatch.cases.scan import LEAST_ACCOUNTS, ScanSettings, Stages, scan
 from stillwatch.errors import DatasetError
+from stillwatch.signals import stored
 from stillwatch.tables import Dataset
 
 WriteDataset = Callable[..., Dataset]
@@ -93,22 +96,67 @@ def test_an_earlier_scan_that_is_not_there_is_an_error(write_dataset: WriteDatas
         scan(write_dataset(small()), tmp_path / "out", ScanSettings(previous=tmp_path / "mistyped"))
 
 
-def test_the_dataset_is_no_out_folder(write_dataset: WriteDataset) -> None:
-    """Results are not mixed into the data they come from."""
-    dataset = write_dataset(small())
-    with pytest.raises(DatasetError, match="is the dataset itself"):
-        scan(dataset, dataset.path)
-    assert not (dataset.path / "run.json").exists()
+def results(out: Path) -> dict[str, bytes]:
+    """Return the files of a scan, but for the run, which says how long it took."""
+    return {file.name: file.read_bytes() for file in out.iterdir() if file.name != "run.json"}
 
 
-def test_an_out_folder_that_cannot_be_made_is_said_before_the_work(
-    write_dataset: WriteDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_grown_dataset_costs_its_new_files_and_gives_the_same_bytes(
+    tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file stands where the out folder should: one line, and nothing was read for it."""
-    (tmp_path / "out").write_text("a file")
+    """With `keep` the scan of one day more fingerprints that day alone; the files are those of a scan from nothing."""
+    copy = tmp_path / "data"
+    shutil.copytree(tiny.path, copy, ignore=shutil.ignore_patterns("labels"))
+    late = Dataset.open(copy).exchange_files()[-1]
+    late.rename(tmp_path / late.name)
+    scan(Dataset.open(copy), tmp_path / "out", ScanSettings(keep=tmp_path / "kept"))
+    (tmp_path / late.name).rename(late)
+    seen: list[int] = []
+    marks = stored.marks
+
+    def counting(table: pa.Table) -> pa.Table:
+        seen.append(len(table))
+        return marks(table)
+
+    monkeypatch.setattr(stored, "marks", counting)
+    shutil.copytree(tmp_path / "out", tmp_path / "again")
+    grown, whole = Dataset.open(copy), tmp_path / "again"
+    scan(grown, tmp_path / "out", ScanSettings(keep=tmp_path / "kept"))
+    assert sum(seen) == pq.read_metadata(late).num_rows
+    scan(grown, whole)
+    assert sum(seen) == pq.read_metadata(late).num_rows + grown.count_exchanges()
+    assert results(tmp_path / "out") == results(whole)
+    assert ScanOutput.open(whole).campaigns
+
+
+def test_nothing_is_kept_unless_asked(write_dataset: WriteDataset, tmp_path: Path) -> None:
+    """A plain scan leaves its out folder and no fingerprints."""
+    before = set(tmp_path.iterdir())
+    dataset = write_dataset(small())
+    scan(dataset, tmp_path / "out")
+    assert set(tmp_path.iterdir()) - before == {dataset.path, tmp_path / "out"}
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_the_dataset_is_no_folder_to_write_to(write_dataset: WriteDataset, tmp_path: Path, keep: bool) -> None:
+    """Results and fingerprints are not mixed into the data they come from."""
+    dataset = write_dataset(small())
+    before = sorted(dataset.path.rglob("*"))
+    out, settings = (tmp_path / "out", ScanSettings(keep=dataset.path)) if keep else (dataset.path, ScanSettings())
+    with pytest.raises(DatasetError, match="is the dataset itself"):
+        scan(dataset, out, settings)
+    assert sorted(dataset.path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["out", "kept"])
+def test_a_folder_that_cannot_be_made_is_said_before_the_work(
+    name: str, write_dataset: WriteDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file stands where the folder should: one line, and nothing was read for it."""
+    (tmp_path / name).write_text("a file")
     monkeypatch.setattr(scanning, "read_frame", None)
-    with pytest.raises(DatasetError, match="out cannot be written"):
-        scan(write_dataset(small()), tmp_path / "out")
+    with pytest.raises(DatasetError, match=f"{name} cannot be written"):
+        scan(write_dataset(small()), tmp_path / "out", ScanSettings(keep=tmp_path / "kept"))
 
 
 def test_other_files_of_the_out_folder_stay(write_dataset: WriteDataset, tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ class Stages:
 class ScanSettings:
     """What a scan may be told: the false discovery rate ``q``, the ``seed`` of its draws, the earlier scan's folder.
 
+    ``keep`` is a folder, this dataset's alone, where fingerprints stay for the next scan, which reads new files only.
     ``without`` names parts of the method to leave out (``linkage.space.PARTS``): for measuring what each is worth.
 
     >>> ScanSettings(seed=7).q
@@ -94,6 +95,7 @@ class ScanSettings:
     q: float = 0.1
     seed: int = 0
     previous: Path | None = None
+    keep: Path | None = None
     without: frozenset[str] = frozenset()
 
 
@@ -104,7 +106,8 @@ def scan(
 
     An earlier scan in ``out`` (or ``settings.previous``) lends its campaign ids. The files are replaced at the end, all
     written before the first is moved, so an interrupted scan leaves the earlier ones. Raises :class:`DatasetError` when
-    the dataset keeps no contract, ``settings.previous`` holds no scan, or ``out`` is the dataset or cannot be made.
+    the dataset keeps no contract, ``settings.previous`` holds no scan, or ``out`` or ``settings.keep`` is the dataset
+    or cannot be written.
 
     >>> import tempfile
     >>> from stillwatch.tables import ACCOUNTS, DatasetWriter
@@ -118,30 +121,32 @@ def scan(
     chosen = settings or ScanSettings()
     if not 0 < chosen.q < 1:
         raise DatasetError(f"q is {chosen.q}; it is a rate between 0 and 1, such as 0.1")
-    _try_out(out, dataset)
+    for folder in (out, chosen.keep):
+        if folder:
+            _try_folder(folder, dataset)
     stages = Stages()
     earlier = _earlier(out) if chosen.previous is None else _traces(ScanOutput.open(chosen.previous))
     with stages.stage("read and fingerprint", dataset.count_exchanges()):
-        frame = read_frame(dataset, progress=progress)
+        frame = read_frame(dataset, keep=chosen.keep, progress=progress)
     judged, space = _judge_all(frame, chosen, stages, progress)
     with stages.stage("write", len(judged)):
         _write(dataset, out, frame, space, judged, earlier, chosen, stages)
     return ScanOutput.open(out)
 
 
-def _try_out(out: Path, dataset: Dataset) -> None:
-    """Try the out folder before the work begins, so that one that cannot be written costs no time; leave no trace."""
-    if out.resolve() == dataset.path.resolve():
-        raise DatasetError(f"{out} is the dataset itself; choose another folder for what the scan writes")
-    fresh, was_there = out / ".new", out.exists()
+def _try_folder(folder: Path, dataset: Dataset) -> None:
+    """Try a folder before the work begins, so that one that cannot be written costs no time; leave no trace."""
+    if folder.resolve() == dataset.path.resolve():
+        raise DatasetError(f"{folder} is the dataset itself; choose another folder for what the scan writes")
+    fresh, was_there = folder / ".new", folder.exists()
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         fresh.mkdir(parents=True)
         fresh.rmdir()
         if not was_there:
-            out.rmdir()
+            folder.rmdir()
     except OSError as error:
-        raise DatasetError(f"{out} cannot be written: {error.strerror}") from error
+        raise DatasetError(f"{folder} cannot be written: {error.strerror}") from error
 
 
 def _judge_all(

@@ -21,6 +21,9 @@ def scan(
     previous: Annotated[
         Path | None, typer.Option(help="Earlier scan whose campaign ids go on (default: --out).")
     ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep fingerprints here: the next scan reads the text of new files only.")
+    ] = None,
     report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
     show_text: Annotated[bool, typer.Option(help="Show customers' prompt text in the report.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print campaigns.json instead of tables.")] = False,
@@ -39,7 +42,8 @@ def scan(
 
     with progress_bar(quiet=quiet) as progress:
         opened = Dataset.open(dataset)
-        run_scan(opened, out, ScanSettings(q=q, seed=seed, previous=previous), progress=progress)
+        settings = ScanSettings(q=q, seed=seed, previous=previous, keep=keep)
+        run_scan(opened, out, settings, progress=progress)
         page = write_report(opened, out, show_text=show_text, progress=progress) if report else None
     if json:
         typer.echo((out / "campaigns.json").read_text(encoding="utf-8"), nl=False)

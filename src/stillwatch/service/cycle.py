@@ -65,9 +65,12 @@ class Cycle:
         state_url: str,
         rhythm: Rhythm,
     ) -> None:
-        """Prepare; scans go to ``home/scans``, ``latest`` pointing at the newest whole one."""
+        """Prepare; scans go to ``home/scans``, ``latest`` pointing at the newest whole one.
+
+        Fingerprints stay in ``home/fingerprints``, so that a scan reads only the text that came since the last.
+        """
         self.taking, self.publisher, self.node, self.rhythm = taking, publisher, node, rhythm
-        self.scans = home / "scans"
+        self.scans, self._fingerprints = home / "scans", home / "fingerprints"
         self.done = Progressed()
         self._policy, self._url = policy, state_url
         self._state: State | None = None
@@ -113,7 +116,7 @@ class Cycle:
         latest, fresh = self.scans / "latest", self.scans / _next(self.scans)
         previous = ["--previous", str(latest.resolve())] if (latest / "campaigns.json").exists() else []
         frozen = await self.taking.frozen(await self._proofs())
-        done = await stillwatch("scan", frozen, "--out", fresh, *previous, "--quiet")
+        done = await stillwatch("scan", frozen, "--out", fresh, *previous, "--keep", self._fingerprints, "--quiet")
         if done.code != 0:
             self._unscanned = True
             raise StillwatchError(f"exit code {done.code}: {done.err}")
