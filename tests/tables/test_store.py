@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from stillwatch.errors import DatasetError
 from stillwatch.tables import ACCOUNTS, EXCHANGES, Dataset, DatasetWriter
 from stillwatch.tables.engines import connect
-from stillwatch.tables.store import conform, recover
+from stillwatch.tables.redo import recover
+from stillwatch.tables.store import conform
 
 DAY = 86_400_000_000
 _CONNECTION = connect(threads=1)

@@ -1,15 +1,14 @@
 """Open, read and extend a dataset folder.
 
-Writes are all or nothing. A writer stages whole files under ``.staging/``; ``commit`` writes the list of renames
-to ``.commit.json`` in one atomic rename (from then on the dataset counts as *after*), carries them out and removes
-the list. Whoever opens the dataset next finishes an interrupted commit or drops an interrupted staging, so nobody
-sees a state between (a redo log; see docs/decisions/0002-atomic-datasets.md).
+Writes are all or nothing. A writer stages whole files under ``.staging/``; ``commit`` writes the list of renames and
+removals to ``.commit.json`` in one atomic rename (from then on the dataset counts as *after*), carries them out and
+removes the list. Whoever opens the dataset next finishes an interrupted commit or drops an interrupted staging, so
+nobody sees a state between (a redo log; see docs/decisions/0002-atomic-datasets.md).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -24,11 +23,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stillwatch.errors import DatasetError
+from stillwatch.tables.redo import STAGING, Step, is_locked, publish, recover
 from stillwatch.tables.schema import ACCOUNTS, EXCHANGES, LABELS_ACCOUNTS, LABELS_EXCHANGES, LAUNCHES
 
-_JOURNAL = ".commit.json"
-_STAGING = ".staging"
-_ROWS_PER_GROUP = 65_536
+ROWS_PER_GROUP = 65_536
 _SMALL = {
     "accounts": ("accounts.parquet", ACCOUNTS),
     "launches": ("launches.parquet", LAUNCHES),
@@ -200,42 +198,6 @@ def _whole(table: Any, schema: pa.Schema) -> Any:
     )
 
 
-def recover(folder: Path) -> None:
-    """Finish an interrupted commit (its rename list is complete) or drop an interrupted staging.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     (Path(folder) / ".staging").mkdir()
-    ...     recover(Path(folder))
-    ...     list(Path(folder).iterdir())
-    []
-    """
-    journal = folder / _JOURNAL
-    if journal.exists():
-        for source, target in json.loads(journal.read_text()):
-            staged, final = folder / source, folder / target
-            if staged.exists():
-                final.parent.mkdir(parents=True, exist_ok=True)
-                staged.replace(final)
-        journal.unlink()
-    if (folder / _STAGING).exists() and not _locked(folder):
-        shutil.rmtree(folder / _STAGING, ignore_errors=True)
-
-
-def _locked(folder: Path) -> bool:
-    """Say whether a living process is writing to the dataset."""
-    lock = folder / _STAGING / "pid"
-    if not lock.exists():
-        return False
-    try:
-        os.kill(int(lock.read_text()), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 class DatasetWriter:
     """Extend a dataset; nothing is seen before :meth:`commit`, and leaving the ``with`` block early drops all.
 
@@ -255,12 +217,12 @@ class DatasetWriter:
         self.path = Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
         recover(self.path)
-        if _locked(self.path):
+        if is_locked(self.path):
             raise DatasetError(f"{self.path} is being written by another run")
-        self._staging = self.path / _STAGING
+        self._staging = self.path / STAGING
         self._staging.mkdir()
         (self._staging / "pid").write_text(str(os.getpid()))
-        self._renames: list[tuple[str, str]] = []
+        self._steps: list[Step] = []
         self._open: dict[str, tuple[Path, pq.ParquetWriter]] = {}
         self._done = False
 
@@ -296,7 +258,7 @@ class DatasetWriter:
                     file,
                     pq.ParquetWriter(file, EXCHANGES, compression="zstd", compression_level=3),
                 )
-            self._open[day][1].write_table(part, row_group_size=_ROWS_PER_GROUP)
+            self._open[day][1].write_table(part, row_group_size=ROWS_PER_GROUP)
 
     def set_accounts(self, table: pa.Table) -> None:
         """Replace the accounts table; raises :class:`DatasetError` as :func:`conform` does.
@@ -349,14 +311,27 @@ class DatasetWriter:
         staged.write_bytes(content)
         self._rename(staged, target)
 
+    def remove(self, target: str) -> None:
+        """Stage the removal of a file of the dataset, named by its path inside the folder.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "old").touch()
+        ...     with DatasetWriter(folder) as writer:
+        ...         writer.remove("old")
+        ...         writer.commit()
+        ...     list(Path(folder).iterdir())
+        []
+        """
+        self._steps.append((None, target))
+
     def commit(self) -> None:
         """Make everything staged visible, all or nothing; the writer is done after it."""
         for day, (file, writer) in sorted(self._open.items()):
             writer.close()
             self._rename(file, f"exchanges/day={day}/part-{_digest(file)}.parquet")
         self._open.clear()
-        (self._staging / _JOURNAL).write_text(json.dumps(self._renames))
-        (self._staging / _JOURNAL).replace(self.path / _JOURNAL)
+        publish(self.path, self._steps)
         self._done = True
         (self._staging / "pid").unlink()
         recover(self.path)
@@ -382,8 +357,8 @@ class DatasetWriter:
         self._rename(staged, target)
 
     def _rename(self, staged: Path, target: str) -> None:
-        self._renames = [pair for pair in self._renames if pair[1] != target]
-        self._renames.append((str(staged.relative_to(self.path)), target))
+        self._steps = [step for step in self._steps if step[1] != target]
+        self._steps.append((str(staged.relative_to(self.path)), target))
 
 
 def _digest(file: Path) -> str:
