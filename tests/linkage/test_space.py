@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -14,15 +15,27 @@ FrameOf = Callable[..., Frame]
 
 
 def test_everything_speaks_of_the_accounts_of_the_frame(tiny_space: Space) -> None:
-    """Units, strata and views cover every account, and elements point at exchanges and bundles that exist."""
+    """Units, strata and views cover every account."""
     n = tiny_space.frame.n_accounts
     assert len(tiny_space.payer) == len(tiny_space.site) == len(tiny_space.barred) == n
     for name in CAPS:
         assert len(tiny_space.strata[name].of) == n
-    assert len(tiny_space.element_rows) == len(tiny_space.element_bundle)
-    assert tiny_space.element_rows.max() < tiny_space.frame.n_exchanges
-    assert tiny_space.element_bundle.max() < len(tiny_space.bundles.size)
     assert not tiny_space.barred.any()
+
+
+def test_what_exchanges_carry_is_counted_hash_by_hash(tiny_space: Space) -> None:
+    """Each bundle's row lists the exchanges with a hash of it, ascending, and how many: as looked up one by one."""
+    frame, carried = tiny_space.frame, tiny_space.carried
+    bundle_of = dict(zip(tiny_space.content.label.tolist(), tiny_space.bundles.of.tolist(), strict=True))
+    counted = Counter(
+        (bundle_of[value], row)
+        for row, value in zip(frame.sketch.rows().tolist(), frame.sketch.flat.tolist(), strict=True)
+        if value in bundle_of
+    )
+    assert carried.shape == (len(tiny_space.bundles.size), frame.n_exchanges)
+    place = np.repeat(np.arange(carried.shape[0]), np.diff(carried.indptr))
+    got = list(zip(zip(place.tolist(), carried.indices.tolist(), strict=True), carried.data.tolist(), strict=True))
+    assert got == sorted((pair, min(count, 255)) for pair, count in counted.items())
 
 
 def test_the_same_data_and_seed_give_the_same_space(tiny: Dataset, tiny_space: Space) -> None:
@@ -53,5 +66,5 @@ def test_text_is_not_needed(frame_of: FrameOf) -> None:
     space = build_space(frame_of(rows))
     group = np.arange(9)
     assert space.views["ID"].known(group) == space.views["LIFE"].known(group) == 0.0
-    assert len(space.element_rows) == 0
+    assert space.carried.nnz == 0
     assert all(np.isfinite(space.views[name].effect(group)) for name in CAPS)

@@ -121,9 +121,9 @@ def _constructed(space: Space, members: Ints) -> npt.NDArray[np.int64]:
     lift = np.log(share / background)
     telling = np.flatnonzero((share >= 0.15) & (lift >= max(1.5, 0.5 * lift[share >= 0.15].max(initial=0.0))))
     telling = telling[np.argsort(-lift[telling], kind="stable")][:_MOST_BUNDLES]
-    wanted = np.zeros(held.n_values + 1, bool)
-    wanted[telling] = True
-    hits = np.bincount(space.element_rows[wanted[space.element_bundle]], minlength=space.frame.n_exchanges)
+    carried = space.carried[telling]
+    hits = np.zeros(space.frame.n_exchanges, np.uint16)
+    np.add.at(hits, carried.indices, carried.data)
     return np.digitize(hits, [1, 3, 8]).astype(np.int64)
 
 

@@ -118,8 +118,7 @@ def worthwhile(space: Space, candidate: Candidate) -> float:
     0.5
     """
     if candidate.bundle >= 0:
-        rows = np.zeros(space.frame.n_exchanges, bool)
-        rows[space.element_rows[space.element_bundle == candidate.bundle]] = True
+        rows = space.carried[candidate.bundle].indices.astype(np.int64)
         return group_worth(space.frame, space.labels, space.worth, rows)[0]
     values = space.worth.account[candidate.members]
     values = values[np.isfinite(values)]

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 
 from stillwatch.linkage.bundles import Bundles, bundle
 from stillwatch.linkage.entities import entities
 from stillwatch.linkage.nulls import Owners, Strata, strata
 from stillwatch.linkage.views import Likeness, Sharing, Signups, View
 from stillwatch.signals.activity import rhythm
-from stillwatch.signals.frame import Codes, Frame, Ints
+from stillwatch.signals.frame import Codes, Frame
 from stillwatch.signals.tasks import Tasks, task_vectors, tasks
 from stillwatch.signals.traits import (
     ENTITY_FAMILIES,
@@ -49,8 +50,8 @@ class Space:
     ``barred`` accounts belong to networks already found and take no part in what chance is measured on.
 
     ``stack``, ``net`` and ``identity`` hold pairs of account and value by family; ``payer`` and ``site`` are the
-    unit of each account by payment and by place; ``element_rows`` and ``element_bundle`` pair sketch elements'
-    exchanges with their bundles; ``strata`` says by view who is compared with whom. ``without`` names the parts of the
+    unit of each account by payment and by place; ``carried`` (bundles × exchanges) counts the hashes of each bundle in
+    each exchange, 255 at most; ``strata`` says by view who is compared with whom. ``without`` names the parts of the
     method (of ``PARTS``) that are left out, for ablations.
     """
 
@@ -67,8 +68,7 @@ class Space:
     views: dict[str, View]
     strata: dict[str, Strata]
     owners: Owners
-    element_rows: Ints
-    element_bundle: Codes
+    carried: sp.csr_matrix
     barred: npt.NDArray[np.bool_]
     without: AbstractSet[str] = frozenset()
 
@@ -126,7 +126,7 @@ def build_space(
         views,
         _strata(frame, region),
         Owners.of(np.arange(frame.n_accounts, dtype=np.int32) if "owners" in without else payer),
-        *_elements(frame, content, bundles),
+        _carried(frame, content, bundles),
         np.zeros(frame.n_accounts, bool),
         frozenset(without),
     )
@@ -158,14 +158,20 @@ def _with_company(strong: list[Incidence], company: Incidence, declared: Inciden
     return entities([*strong, rest], n_accounts, declared=declared)
 
 
-def _elements(frame: Frame, content: Incidence, bundles: Bundles) -> tuple[Ints, Codes]:
-    """Return the exchange and the bundle of every sketch element that belongs to one."""
+def _carried(frame: Frame, content: Incidence, bundles: Bundles) -> sp.csr_matrix:
+    """Count the hashes of each bundle in each exchange, a piece of the sketches at a time."""
     label = content.label if content.label is not None else np.zeros(0, np.uint64)
-    if not len(label):
-        return np.zeros(0, np.int64), np.zeros(0, np.int32)
-    at = np.minimum(np.searchsorted(label, frame.sketch.flat), len(label) - 1)
-    known = label[at] == frame.sketch.flat
-    return frame.sketch.rows()[known], bundles.of[at[known]]
+    shape = (len(bundles.size), frame.n_exchanges)
+    bundle, row, count = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)], [np.zeros(0, np.uint8)]
+    for place, lists in frame.sketch if len(label) else ():
+        at = np.minimum(np.searchsorted(label, lists.flat), len(label) - 1)
+        known = label[at] == lists.flat
+        of, rows = bundles.of[at[known]], place[lists.rows()[known]]
+        mine = sp.csr_matrix((np.ones(len(of), np.int32), (of, rows)), shape=shape).tocoo()
+        bundle.append(mine.row)
+        row.append(mine.col)
+        count.append(np.minimum(mine.data, 255).astype(np.uint8))
+    return sp.csr_matrix((np.concatenate(count), (np.concatenate(bundle), np.concatenate(row))), shape=shape)
 
 
 def _main(pairs: Incidence, frame: Frame) -> Incidence:
