@@ -82,6 +82,10 @@ class Change:
         self._lines += [(_subject(table, row), _text(row), _text({**row, **values})) for row in found]
         return found
 
+    def note(self, subject: str, after: str) -> None:
+        """Write a line about something that is no row."""
+        self._lines.append((subject, None, after))
+
     def rows(self, query: sa.Select[Any]) -> list[Row]:
         """Return the rows of a query inside the transaction."""
         return [dict(row) for row in self.connection.execute(query).mappings()]
@@ -208,6 +212,19 @@ class State:
                 found.append(f"{subject} {what} behind the journal's back")
         wrong = against(checkpoint, self.entry(checkpoint.seq)) if checkpoint else None
         return found + ([wrong] if wrong else [])
+
+    def compact(self) -> None:
+        """Write the database's files anew, so that they hold no earlier form of any row.
+
+        >>> State.open("sqlite://").compact()
+        """
+        is_sqlite = self.engine.dialect.name == "sqlite"
+        with self.reading() as connection:
+            bare = connection.execution_options(isolation_level="AUTOCOMMIT")
+            for table in schema.metadata.sorted_tables[: 1 if is_sqlite else None]:
+                bare.exec_driver_sql("VACUUM" if is_sqlite else f"VACUUM FULL {table.name}")
+            if is_sqlite:
+                bare.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Let go of the database."""
