@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from stillwatch.campaigns import split as splitting
 from stillwatch.campaigns.split import Split, split_exchanges
 from stillwatch.linkage.space import Space
+from stillwatch.signals.columns import blocks
 from stillwatch.tables import Dataset
 
 CAMPAIGNS = ("reasoning", "low_and_slow", "reseller_fleet")
@@ -72,6 +74,18 @@ def test_the_same_members_give_the_same_split(
     """Nothing is drawn at random."""
     members = truth[0]["low_and_slow"]
     assert np.array_equal(split(tiny_space, members).probability, split(tiny_space, members).probability)
+
+
+def test_the_split_does_not_depend_on_how_exchanges_are_taken_in_blocks(
+    tiny_space: Space, truth: tuple[dict[str, np.ndarray], np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everyone else's traffic, seen a thousand exchanges at a time, has the very shares of all of it at once."""
+    members = truth[0]["reseller_fleet"]
+    whole = split(tiny_space, members)
+    monkeypatch.setattr(splitting, "blocks", lambda account: blocks(account, rows=1_000))
+    parts = split(tiny_space, members)
+    assert np.array_equal(parts.probability, whole.probability)
+    assert np.array_equal(parts.share, whole.share)
 
 
 def test_members_without_exchanges_have_an_empty_split(tiny_space: Space) -> None:

@@ -50,7 +50,9 @@ def harvest(frame: Frame, found: Found) -> Harvest:
     split = found.split
     taken = split.probability >= 0.5
     rows = split.rows[taken]
-    tokens = np.nan_to_num(frame.number["input_tokens"]) + np.nan_to_num(frame.number["output_tokens"])
+    tokens = np.nan_to_num(frame.number["input_tokens"][split.rows])
+    tokens += np.nan_to_num(frame.number["output_tokens"][split.rows])
+    total = int(tokens[taken].sum())
     ones = np.ones(len(split.rows))
     shares = np.bincount(frame.capability[rows], minlength=1) / max(1, len(rows))
     named = {capability_name(i): round(float(s), 4) for i, s in enumerate(shares) if s >= 0.02 and i > 0}
@@ -59,8 +61,8 @@ def harvest(frame: Frame, found: Found) -> Harvest:
         accounts_interval=interval(found.profile.probability, np.ones(frame.n_accounts), len(found.members)),
         exchanges=len(rows),
         exchanges_interval=interval(split.probability, ones, len(rows)),
-        tokens=int(tokens[rows].sum()),
-        tokens_interval=interval(split.probability, tokens[split.rows], int(tokens[rows].sum())),
+        tokens=total,
+        tokens_interval=interval(split.probability, tokens, total),
         first_seen=int(frame.ts[rows].min()) if len(rows) else 0,
         last_seen=int(frame.ts[rows].max()) if len(rows) else 0,
         capability_shares=dict(sorted(named.items(), key=lambda item: (-item[1], item[0]))),

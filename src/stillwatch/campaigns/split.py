@@ -14,9 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from stillwatch.linkage.space import Space
+from stillwatch.signals.columns import blocks
 from stillwatch.signals.frame import Ints
 
 Floats = npt.NDArray[np.float64]
+Levels = npt.NDArray[np.uint8]
+_FEATURES = 6
 _MOST_BUNDLES = 60
 _CAP = 14.0
 
@@ -54,17 +57,17 @@ def split_exchanges(space: Space, members: Ints, weight: Floats, *, rounds: int 
     rows = np.flatnonzero(inside[frame.account])
     if not len(rows):
         return Split(rows, np.zeros(0), np.zeros(len(members)))
-    features = _features(space, members)
+    constructed = _constructed(space, members)
     place = np.searchsorted(members, frame.account[rows])
-    even = (1.0 / np.maximum(frame.volume(), 1))[frame.account]
-    outside = ~inside[frame.account]
-    background = [_background(f, even * outside) for f in features]
-    mine = [f[rows] for f in features]
-    probability = _start(features[-1][rows])
+    each = 1.0 / np.maximum(frame.volume(), 1)
+    even = each[frame.account[rows]]
+    background = _background(space, constructed, np.where(inside, 0.0, each))
+    mine = _features(space, constructed, rows)
+    probability = _start(mine[-1])
     share = np.full(len(members), 0.8)
     for _ in range(rounds):
-        theirs = probability * (even[rows] ** 0.5) * weight[place]
-        own = (1.0 - probability) * (even[rows] ** 0.5)
+        theirs = probability * (even**0.5) * weight[place]
+        own = (1.0 - probability) * (even**0.5)
         score = np.zeros(len(rows))
         for value, base in zip(mine, background, strict=True):
             campaign = _shares(value, theirs, base, 0.002)
@@ -82,31 +85,25 @@ def split_exchanges(space: Space, members: Ints, weight: Floats, *, rounds: int 
     return Split(rows, probability, share)
 
 
-def _start(constructed: npt.NDArray[np.int64]) -> Floats:
+def _start(constructed: Ints) -> Floats:
     """Return where to start: by construction where the campaign has one (in a third of exchanges), else 0.8."""
     if (constructed >= 1).mean() < 1 / 3:
         return np.full(len(constructed), 0.8)
     return np.array([0.2, 0.6, 0.9, 0.95])[constructed]
 
 
-def _features(space: Space, members: Ints) -> list[npt.NDArray[np.int64]]:
-    """Return categorical features of every exchange: construction, task, form, session.
+def _features(space: Space, constructed: Levels, rows: Ints | slice) -> list[Ints]:
+    """Return categorical features of some exchanges: task, form, session, and construction last.
 
     Client and network are left out: they belong to the account, so they cannot tell its exchanges apart.
     """
-    frame, labels = space.frame, space.labels
-    columns: list[npt.NDArray[np.int64]] = [
-        frame.capability.astype(np.int64),
-        labels.topic.astype(np.int64),
-        labels.form.astype(np.int64),
-        labels.elicits.astype(np.int64),
-        np.nan_to_num(space.worth.exchange[:, 1], nan=2.0).astype(np.int64),
-        _constructed(space, members),
-    ]
-    return columns
+    labels = space.labels
+    alone = np.nan_to_num(space.worth.exchange[rows, 1], nan=2.0)
+    columns = [column[rows] for column in (space.frame.capability, labels.topic, labels.form, labels.elicits)]
+    return [column.astype(np.int64) for column in (*columns, alone, constructed[rows])]
 
 
-def _constructed(space: Space, members: Ints) -> npt.NDArray[np.int64]:
+def _constructed(space: Space, members: Ints) -> Levels:
     """Return, by exchange, how much campaign construction it carries: 0 none, 1 a little, 2 some, 3 most.
 
     The bundles are those that members hold far more often than others.
@@ -124,17 +121,24 @@ def _constructed(space: Space, members: Ints) -> npt.NDArray[np.int64]:
     carried = space.carried[telling]
     hits = np.zeros(space.frame.n_exchanges, np.uint16)
     np.add.at(hits, carried.indices, carried.data)
-    return np.digitize(hits, [1, 3, 8]).astype(np.int64)
+    return (hits >= 1).astype(np.uint8) + (hits >= 3) + (hits >= 8)
 
 
-def _background(value: npt.NDArray[np.int64], importance: Floats) -> Floats:
-    """Return the shares of each value among everyone else, no value at zero."""
-    counts = np.bincount(value, weights=importance)
-    floor = max(counts.sum(), 1e-9) * 1e-3 / len(counts)
-    return np.asarray((counts + floor) / (counts + floor).sum(), np.float64)
+def _background(space: Space, constructed: Levels, importance: Floats) -> list[Floats]:
+    """Return the shares of each feature's values, accounts counting by their importance, no value at zero."""
+    account = space.frame.account
+    totals = [np.zeros(0)] * _FEATURES
+    for block in blocks(account):
+        weight = importance[account[block]]
+        for k, value in enumerate(_features(space, constructed, block)):
+            more = max(0, int(value.max(initial=-1)) + 1 - len(totals[k]))
+            totals[k] = np.concatenate([totals[k], np.zeros(more)])
+            np.add.at(totals[k], value, weight)
+    floors = [max(counts.sum(), 1e-9) * 1e-3 / len(counts) for counts in totals]
+    return [(counts + floor) / (counts + floor).sum() for counts, floor in zip(totals, floors, strict=True)]
 
 
-def _shares(value: npt.NDArray[np.int64], importance: Floats, background: Floats, pull: float) -> Floats:
+def _shares(value: Ints, importance: Floats, background: Floats, pull: float) -> Floats:
     """Return shares of each value, drawn towards the background with ``pull`` times the weight of the rows."""
     counts = np.bincount(value, weights=importance, minlength=len(background))
     total = max(counts.sum(), 1e-9)
