@@ -17,7 +17,6 @@ from stillwatch.linkage.groups import LEAST_EFFECT, view_result
 from stillwatch.linkage.space import WHO, Space
 from stillwatch.signals.frame import Codes, Ints
 from stillwatch.signals.traits import main_value
-from stillwatch.signals.worth import repeats
 
 Outcome = Literal["explains", "possible", "excluded", "no data"]
 _MOST = 0.75
@@ -139,8 +138,8 @@ def _named(space: Space, code: Codes, members: Ints, column: str, wanted: tuple[
 
 def _once(space: Space, rows: Ints) -> float:
     """Return the mean of 1 / (times the whole prompt occurs in all the data); NaN without prompts."""
-    counts = repeats(space.frame)[1][rows]
-    known = counts[np.isfinite(counts)]
+    counts = space.repeats[rows]
+    known = counts[counts > 0]
     return float((1.0 / known).mean()) if len(known) else float("nan")
 
 

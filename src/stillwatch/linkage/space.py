@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ from stillwatch.signals.traits import (
     main_value,
     network_traits,
 )
-from stillwatch.signals.worth import Worth, high_value_ids, worth
+from stillwatch.signals.worth import Worth, high_value_ids, repeats, worth
 from stillwatch.types import Progress, silent
 
 WHO = ("NET", "ID", "LIFE", "TIME")
@@ -71,6 +72,15 @@ class Space:
     carried: sp.csr_matrix
     barred: npt.NDArray[np.bool_]
     without: AbstractSet[str] = frozenset()
+
+    @cached_property
+    def repeats(self) -> npt.NDArray[np.uint32]:
+        """Return how often each exchange's whole prompt occurs in all the data (0 without), counted once.
+
+        >>> int(example_space().repeats.min())
+        1
+        """
+        return repeats(self.frame)
 
 
 def build_space(

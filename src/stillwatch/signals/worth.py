@@ -148,19 +148,16 @@ def high_value_ids() -> frozenset[int]:
     return frozenset(number for number, name in CAPABILITIES.items() if any(word in name for word in wanted))
 
 
-def repeats(frame: Frame) -> tuple[Floats, Floats]:
-    """Return how often each exchange's whole prompt occurs in its account and in all the data; NaN without a prompt.
+def repeats(frame: Frame) -> npt.NDArray[np.uint32]:
+    """Return how often each exchange's whole prompt occurs in all the data, 0 without a prompt.
 
     >>> from types import SimpleNamespace
     >>> from stillwatch.signals.frame import Ragged
     >>> prompt = np.full(3, int(Kind.PAYLOAD) << 60, np.uint64)
-    >>> frame = SimpleNamespace(sketch=Ragged(np.array([0, 1, 2, 3, 3]), prompt), account=np.array([0, 0, 1, 1]))
-    >>> frame.n_accounts, frame.n_exchanges = 2, 4
-    >>> [counts.tolist() for counts in repeats(frame)]
-    [[2.0, 2.0, 1.0, nan], [3.0, 3.0, 3.0, nan]]
+    >>> repeats(SimpleNamespace(sketch=Ragged(np.array([0, 1, 2, 3, 3]), prompt), n_exchanges=4)).tolist()
+    [3, 3, 3, 0]
     """
-    here, everywhere = _here(frame), tallies(_prompts(frame))
-    return np.where(here > 0, here, np.nan), np.where(everywhere > 0, everywhere, np.nan)
+    return tallies(_prompts(frame))
 
 
 def _prompts(frame: Frame) -> U64:
