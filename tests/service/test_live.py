@@ -163,6 +163,20 @@ def test_two_services_never_share_a_folder(home: Path) -> None:
     asyncio.run(lived(serve_app(ServeSettings(home=home))))
 
 
+def test_a_bad_policy_is_refused_before_anything_starts(home: Path, tmp_path: Path) -> None:
+    """An operator sees the line at once, not a service that runs and publishes nothing; a good policy starts."""
+    from stillwatch.errors import ConfigError
+    from stillwatch.service.serve import ServeSettings, serve_app
+
+    policy = tmp_path / "policy.toml"
+    policy.write_text('name = "p"\n[[rules]]\nname = "x"\nrung = "ban"\n')
+    with pytest.raises(ConfigError, match=r"policy.toml:4: 'ban' is none of the choices"):
+        serve_app(ServeSettings(home=home / "new", policy=policy))
+    assert not (home / "new").exists()
+    policy.write_text('name = "p"\n[[rules]]\nname = "x"\nrung = "tag"\n')
+    asyncio.run(lived(serve_app(ServeSettings(home=home / "new", policy=policy))))
+
+
 async def lived(app: App) -> None:
     """Start an application and end it, as a server does."""
     messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])

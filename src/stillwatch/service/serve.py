@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from stillwatch.errors import ConfigError
+from stillwatch.response.policy_file import load_policy
 from stillwatch.service.cycle import Cycle, Rhythm
 from stillwatch.service.deciding import Decider, OnFailure
 from stillwatch.service.enforcing import enforcing_routes
@@ -59,8 +60,11 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
 def serve_app(settings: ServeSettings) -> Front:
     """Return the application; what it keeps is made in ``home`` when it is not there.
 
-    Raises :class:`~stillwatch.errors.ConfigError` for bad keys and :class:`OSError` for a folder that cannot be used.
+    Raises :class:`~stillwatch.errors.ConfigError` for a bad policy or bad keys, before anything is made, and
+    :class:`OSError` for a folder that cannot be used.
     """
+    if settings.policy is not None:
+        load_policy(settings.policy)
     home = settings.home
     home.mkdir(parents=True, exist_ok=True)
     lock = _locked(home)
