@@ -65,6 +65,8 @@ def audit(
         typer.echo(msgspec.json.encode({"lines": state.revision(), "faults": found}))
     if found:
         raise TamperedWith("; ".join(found[:5]) + (f"; and {len(found) - 5:,} more" if len(found) > 5 else ""))
+    if not state.revision():
+        raise ConfigError(f"the journal of {state.name} is empty: there is nothing to verify; is it the right --state?")
     if not json:
         since = f", and agree with the checkpoint at line {seen.seq:,}" if seen else "; no checkpoint was given"
         typer.echo(f"{state.revision():,} lines follow from one another, and every row is as they say{since}")
