@@ -30,9 +30,9 @@ def node_document() -> dict[str, Any]:
     """Return the document of a gateway node.
 
     >>> sorted(node_document()["paths"])
-    ['/healthz', '/metrics', '/openapi.json', '/readyz', '/v1/decide']
+    ['/healthz', '/metrics', ... '/v1/check/envoy/{path}', '/v1/check/nginx/{path}', '/v1/decide']
     """
-    return _document({**_NODE_PATHS})
+    return _document({**_NODE_PATHS, **_CHECK_PATHS})
 
 
 def serve_document() -> dict[str, Any]:
@@ -112,6 +112,26 @@ _NODE_PATHS: dict[str, Any] = {
     "/readyz": _page("A good snapshot is in force", _JSON, s503="Missing or stale; the node answers as configured"),
     "/metrics": _page("Readings for Prometheus", _TEXT, problems=_KEY_PROBLEMS),
     "/openapi.json": _page("This document", _JSON),
+}
+
+
+def _check(summary: str, method: str, **refusals: str) -> dict[str, Any]:
+    """Declare a gateway's question about the request that it holds back; who asks is in the identity headers."""
+    path = {"name": "path", "in": "path", "required": True, "schema": {"type": "string"},
+            "description": "The path of the held request, slashes and all"}  # fmt: skip
+    responses = {"200": _reply("Let it go on, with these headers")}
+    responses |= {status[1:]: _reply(text) for status, text in refusals.items()}
+    gone = {"503": "Not taken (key, size), or fail-closed without a good snapshot"}
+    return {method: {"summary": summary, "parameters": [path], "responses": responses | _problems(gone)}}
+
+
+_CHECK_PATHS: dict[str, Any] = {
+    "/v1/check/envoy/{path}": _check(
+        "Envoy's ext_authz over HTTP", "post", s403="Send this to the client", s429="Send this to the client"
+    ),
+    "/v1/check/nginx/{path}": _check(
+        "nginx's auth_request", "get", s403="Refuse: status, type and body for the client are in x-stillwatch-*"
+    ),
 }
 
 
