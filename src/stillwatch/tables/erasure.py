@@ -27,6 +27,7 @@ _ROWS = 8_192
 _MOST_TEXTS = 20_000
 _LABELS = ("labels/accounts.parquet", "labels/exchanges.parquet")
 _NAMES = ("api_key_id", "end_user_id", "session_id")  # columns in which a row may name another account
+_LIGHT = ("exchange_id", "account_id", "ts", *_NAMES)
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Found:
 
 
 def find(dataset: Dataset, wanted: Wanted) -> Found:
-    """Say what :func:`erase` would take out; reads two columns of every file and the texts of the rows that go.
+    """Say what :func:`erase` would take out; reads the ids of every file, and the text of those where rows go.
 
     At most 20,000 texts are kept to search for (``texts_in_all`` counts all).
 
@@ -86,7 +87,9 @@ def find(dataset: Dataset, wanted: Wanted) -> Found:
     """
     found = Found()
     for file in dataset.exchange_files():
-        count = sum(_collect(batch, wanted, found) for batch in _batches(file))
+        count = sum(pc.sum(_touched(batch, wanted)).as_py() or 0 for batch in _batches(file, _LIGHT))
+        for batch in _batches(file, (*_LIGHT, *TEXT_COLUMNS)) if count else ():
+            _collect(batch.filter(wanted.rows(batch)), found)
         _note(found, dataset, file, count)
     found.rows |= {name: count for name, (_, count) in _small_tables(dataset, wanted, found).items() if count}
     probes = found.probes(wanted)
@@ -129,24 +132,27 @@ def erase(dataset: Dataset, wanted: Wanted, found: Found) -> None:
         writer.commit()
 
 
-def _batches(file: Path) -> Iterator[pa.RecordBatch]:
+def _batches(file: Path, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
     parquet = pq.ParquetFile(file)
-    there = [n for n in ("exchange_id", "account_id", "ts", *_NAMES, *TEXT_COLUMNS) if n in parquet.schema_arrow.names]
+    there = [name for name in columns if name in parquet.schema_arrow.names]
     yield from parquet.iter_batches(batch_size=_ROWS, columns=there)
 
 
-def _collect(batch: pa.RecordBatch, wanted: Wanted, found: Found) -> int:
-    """Keep the ids and texts of the rows that go; return how many rows of the batch change."""
-    gone = wanted.rows(batch)
-    going = batch.filter(gone)
+def _touched(batch: pa.RecordBatch, wanted: Wanted) -> pa.Array:
+    """Return which rows go, or name in another column somebody who goes."""
+    touched = wanted.rows(batch)
+    for name in set(_NAMES) & set(batch.schema.names):
+        touched = pc.or_(touched, _named(batch.column(name), wanted))
+    return touched
+
+
+def _collect(going: pa.RecordBatch, found: Found) -> None:
+    """Keep the ids and texts of rows that go."""
     found.exchange_ids += going.column("exchange_id").to_pylist()
-    for name in set(TEXT_COLUMNS) & set(batch.schema.names):
+    for name in [name for name in TEXT_COLUMNS if name in going.schema.names]:
         texts = pc.unique(pc.drop_null(going.column(name)))
         found.texts_in_all += len(texts)
         found.texts += texts[: max(0, _MOST_TEXTS - len(found.texts))].to_pylist()
-    for name in set(_NAMES) & set(batch.schema.names):
-        gone = pc.or_(gone, _named(batch.column(name), wanted))
-    return int(pc.sum(gone).as_py() or 0)
 
 
 def _named(column: pa.Array | pa.ChunkedArray, wanted: Wanted) -> pa.Array:

@@ -22,6 +22,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from stillwatch.tables.schema import TEXT_COLUMNS
+
 LEAST_RAW = 6  # identifiers shorter than this stand in compressed bytes by chance
 LEAST_TEXT = 24  # texts shorter than this are anybody's
 _WORD = re.compile(rb"[A-Za-z0-9_\-]")
@@ -32,11 +34,12 @@ _ROWS = 8_192
 
 @dataclass(frozen=True)
 class Left:
-    """A file that still holds values, how many different ones, and the name of the column (None: raw bytes)."""
+    """A file that still holds values: in which column (None: raw bytes), how many different ids and texts."""
 
     file: Path
     column: str | None
-    values: int
+    ids: int
+    texts: int
 
 
 class Probes:
@@ -72,8 +75,19 @@ class Probes:
 
     def within(self, data: bytes | mmap.mmap, *, shortest: int = 1) -> set[bytes]:
         """Return the values that bytes hold; identifiers under ``shortest`` bytes are left out."""
-        found = {v for v, at in self._candidates(data) if v in self._texts or _is_whole_word(data, at, len(v))}
-        return {value for value in found if value in self._texts or len(value) >= shortest}
+        found = set()
+        for value, at in self._candidates(data):
+            if value in self._texts or (len(value) >= shortest and _is_whole_word(data, at, len(value))):
+                found.add(value)
+        return found
+
+    def left(self, file: Path, column: str | None, found: set[bytes]) -> Left:
+        """Count what was found by kind.
+
+        >>> Probes(["a"]).left(Path("f"), None, {b"a"})
+        Left(file=...Path('f'), column=None, ids=1, texts=0)
+        """
+        return Left(file, column, len(found & self._ids), len(found - self._ids))
 
     def _candidates(self, data: bytes | mmap.mmap) -> Iterator[tuple[bytes, int]]:
         if self._short:
@@ -96,10 +110,10 @@ class Probes:
         return places
 
 
-def search(files: Iterable[Path], probes: Probes, *, of_others: frozenset[str] = frozenset()) -> Iterator[Left]:
+def search(files: Iterable[Path], probes: Probes) -> Iterator[Left]:
     """Yield what files still hold: of every file the raw bytes, of Parquet also the values of every text column.
 
-    Columns named in ``of_others`` are not looked into for values (their raw bytes are): they belong to rows that stay.
+    Identifiers under six bytes are looked for in text files and in columns other than those of prompts and answers.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -108,26 +122,27 @@ def search(files: Iterable[Path], probes: Probes, *, of_others: frozenset[str] =
     ['name']
     """
     for file in files:
-        size = file.stat().st_size
-        if not size:
+        if not file.stat().st_size:
             continue
         is_parquet = file.suffix == ".parquet"
         with file.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            found = probes.within(data, shortest=LEAST_RAW if b"\0" in data[:4096] or is_parquet else 1)
+            is_binary = is_parquet or b"\0" in data[:4096]
+            found = probes.within(data, shortest=LEAST_RAW if is_binary else 1)
         if found:
-            yield Left(file, None, len(found))
+            yield probes.left(file, None, found)
         if is_parquet:
-            yield from _inside(file, probes, of_others)
+            yield from _inside(file, probes)
 
 
-def _inside(file: Path, probes: Probes, of_others: frozenset[str]) -> Iterator[Left]:
+def _inside(file: Path, probes: Probes) -> Iterator[Left]:
     parquet = pq.ParquetFile(file)
-    columns = [f.name for f in parquet.schema_arrow if _holds_text(f.type) and f.name not in of_others]
+    columns = [field.name for field in parquet.schema_arrow if _holds_text(field.type)]
     found: dict[str, set[bytes]] = defaultdict(set)
     for batch in parquet.iter_batches(batch_size=_ROWS, columns=columns):
         for name in columns:
-            found[name] |= probes.within(_joined(batch.column(name)))
-    yield from (Left(file, name, len(values)) for name, values in found.items() if values)
+            shortest = LEAST_RAW if name in TEXT_COLUMNS else 1
+            found[name] |= probes.within(_joined(batch.column(name)), shortest=shortest)
+    yield from (probes.left(file, name, values) for name, values in found.items() if values)
 
 
 def _holds_text(kind: pa.DataType) -> bool:

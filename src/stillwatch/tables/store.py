@@ -169,7 +169,7 @@ class Dataset:
         return self._small("launches")
 
     def labels(self) -> tuple[pa.Table, pa.Table]:
-        """Return the truth (accounts, exchanges); only ``evaluate``, tests and benchmarks may call this.
+        """Return the truth (accounts, exchanges); only ``evaluate``, erasure, tests and benchmarks may call this.
 
         >>> [len(table) for table in Dataset(Path("no-such-folder")).labels()]
         [0, 0]
