@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,11 @@ from stillwatch.cases.record import (
     template_rows,
     term_rows,
 )
+from stillwatch.cases.scan import _add_heads
 from stillwatch.linkage.groups import candidates
 from stillwatch.linkage.space import Space
+from stillwatch.signals.text import masked_head
+from stillwatch.tables import Dataset
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +65,6 @@ def test_all_rows_fit_the_contract(recorded: Recorded, tiny_space: Space) -> Non
     assert table("member_terms", term_rows(recorded, tiny_space)).num_rows > 0
     assert table("evidence", evidence_rows(recorded)).num_rows >= 2
     assert table("links", link_rows(recorded, tiny_space)).num_rows > 0
-    assert table("templates", template_rows(recorded, tiny_space, lambda _: {})).num_rows > 0
     assert exchange_table(recorded, tiny_space).column_names == list(TABLES["campaign_exchanges"])
 
 
@@ -128,13 +131,27 @@ def test_links_are_between_members_with_positive_weight(recorded: Recorded, tiny
     assert len({(r["account_a"], r["account_b"], r["axis"]) for r in rows}) == len(rows)
 
 
-def test_templates_show_text_only_when_given(recorded: Recorded, tiny_space: Space) -> None:
-    """Heads come from the reader of text alone; counts of accounts never exceed those of exchanges."""
-    bare = template_rows(recorded, tiny_space, lambda _: {})
-    shown = template_rows(recorded, tiny_space, lambda wanted: dict.fromkeys(wanted, "head"))
-    assert all(row["head"] is None for row in bare)
-    assert all(row["head"] == "head" for row in shown)
-    assert all(1 <= row["accounts"] <= row["exchanges"] for row in bare)
+def test_templates_show_the_masked_head_of_an_exchange_that_has_them(
+    recorded: Recorded, tiny: Dataset, tiny_space: Space
+) -> None:
+    """The exchange named carries the template; counts of accounts never exceed those of exchanges."""
+    rows = template_rows(recorded, tiny_space)
+    template = dict(zip(tiny_space.frame.exchange_ids.to_pylist(), tiny_space.frame.template.tolist(), strict=True))
+    assert all(template[row["exchange_id"]] == row["template_id"] for row in rows)
+    assert all(1 <= row["accounts"] <= row["exchanges"] for row in rows)
+    columns = [pa.Table.from_batches([batch]) for batch in tiny.batches(["exchange_id", "prompt_text"])]
+    texts = {row["exchange_id"]: row["prompt_text"] for part in columns for row in part.to_pylist()}
+    heads = [masked_head(texts[row["exchange_id"]]) for row in rows]
+    _add_heads(rows, tiny)
+    assert table("templates", rows)["head"].to_pylist() == heads
+
+
+def test_without_text_a_template_has_no_head(recorded: Recorded, tiny_space: Space, tmp_path: Path) -> None:
+    """A dataset that holds no prompt shows none."""
+    rows = template_rows(recorded, tiny_space)
+    _add_heads(rows, Dataset(tmp_path))
+    assert rows
+    assert {row["head"] for row in rows} == {None}
 
 
 def test_accounts_are_ordered_by_their_first_exchange(recorded: Recorded, tiny_space: Space) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +22,6 @@ from stillwatch.linkage.space import Space
 from stillwatch.signals.frame import Ints
 
 Floats = npt.NDArray[np.float64]
-Heads = Callable[[dict[int, str]], dict[int, str]]
 _MOST_TEMPLATES, _MOST_LINKS = 30, 3_000
 
 
@@ -287,18 +286,19 @@ def exchange_table(recorded: Recorded, space: Space) -> pa.Table:
     return table.sort_by("exchange_id")
 
 
-def template_rows(recorded: Recorded, space: Space, heads: Heads) -> list[dict[str, Any]]:
+def template_rows(recorded: Recorded, space: Space) -> list[dict[str, Any]]:
     """Return the rows of ``templates.parquet``: the constructions most used in the campaign's exchanges.
 
-    ``heads`` turns {template id: an exchange id that has it} into masked heads; without text it returns none.
+    In place of ``head`` they have ``exchange_id``: the exchange whose prompt shows it.
 
     >>> from types import SimpleNamespace
     >>> found = SimpleNamespace(split=SimpleNamespace(rows=np.array([0, 1]), probability=np.ones(2)))
     >>> recorded = SimpleNamespace(judged=SimpleNamespace(found=found), lineage=SimpleNamespace(campaign_id="SW-1"))
     >>> frame = SimpleNamespace(template=np.array([7, 7]), account=np.array([0, 1]))
     >>> frame.exchange_ids = pa.array(["e1", "e2"])
-    >>> template_rows(recorded, SimpleNamespace(frame=frame), lambda wanted: {7: "Explain NUMBER"})[0]["head"]
-    'Explain NUMBER'
+    >>> row = template_rows(recorded, SimpleNamespace(frame=frame))[0]
+    >>> row["template_id"], row["exchange_id"], row["accounts"]
+    (7, 'e1', 2)
     """
     frame, split = space.frame, recorded.judged.found.split
     rows = split.rows[split.probability >= 0.5]
@@ -311,13 +311,11 @@ def template_rows(recorded: Recorded, space: Space, heads: Heads) -> list[dict[s
     )
     accounts = np.bincount(pairs[:, 0].astype(np.int64), minlength=len(ids))
     top = np.lexsort((ids, -exchanges, -accounts))[:_MOST_TEMPLATES]
-    first = {int(ids[i]): frame.exchange_ids[int(rows[np.argmax(inverse.reshape(-1) == i)])].as_py() for i in top}
-    shown = heads(first)
     return [
         {
             "campaign_id": recorded.lineage.campaign_id,
             "template_id": int(ids[i]),
-            "head": shown.get(int(ids[i])),
+            "exchange_id": frame.exchange_ids[int(rows[np.argmax(inverse.reshape(-1) == i)])].as_py(),
             "accounts": int(accounts[i]),
             "exchanges": int(exchanges[i]),
         }

@@ -208,9 +208,7 @@ def _recorded(reported: list[Judged], space: Space, earlier: list[Trace]) -> lis
 def _templates(judged: Judged, space: Space) -> frozenset[int]:
     """Return the template ids that at least two of the campaign's accounts use."""
     return frozenset(
-        row["template_id"]
-        for row in template_rows(_unnamed(judged, space), space, lambda _: {})
-        if row["accounts"] >= 2
+        row["template_id"] for row in template_rows(_unnamed(judged, space), space) if row["accounts"] >= 2
     )
 
 
@@ -237,7 +235,6 @@ def _traces(before: ScanOutput) -> list[Trace]:
 
 
 def _tables(folder: Path, dataset: Dataset, recorded: list[Recorded], space: Space | None) -> None:
-    heads = _head_reader(dataset)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES if name != "campaign_exchanges"}
     exchanges = []
     for one in recorded:
@@ -247,8 +244,9 @@ def _tables(folder: Path, dataset: Dataset, recorded: list[Recorded], space: Spa
         rows["member_terms"] += term_rows(one, space)
         rows["evidence"] += evidence_rows(one)
         rows["links"] += link_rows(one, space)
-        rows["templates"] += template_rows(one, space, heads)
+        rows["templates"] += template_rows(one, space)
         exchanges.append(exchange_table(one, space))
+    _add_heads(rows["templates"], dataset)
     for name, mine in rows.items():
         pq.write_table(
             pa.Table.from_pylist(mine, schema=pa.schema(list(TABLES[name].items()))), folder / f"{name}.parquet"
@@ -258,21 +256,17 @@ def _tables(folder: Path, dataset: Dataset, recorded: list[Recorded], space: Spa
     pq.write_table(taken, folder / "campaign_exchanges.parquet")
 
 
-def _head_reader(dataset: Dataset) -> Any:
-    """Return a function from {template id: exchange id} to masked heads, read from the dataset's text in one pass."""
-
-    def heads(wanted: dict[int, str]) -> dict[int, str]:
-        by_exchange = {exchange: template for template, exchange in wanted.items()}
-        ids = pa.array(sorted(by_exchange), pa.string())
-        shown: dict[int, str] = {}
-        for batch in dataset.batches(["exchange_id", "prompt_text"]):
-            hit = batch.filter(pc.is_in(batch["exchange_id"], value_set=ids))
-            for exchange, text in zip(hit["exchange_id"].to_pylist(), hit["prompt_text"].to_pylist(), strict=True):
-                if text:
-                    shown[by_exchange[exchange]] = masked_head(text)
-        return shown
-
-    return heads
+def _add_heads(templates: list[dict[str, Any]], dataset: Dataset) -> None:
+    """Give templates the masked head of their exchange's prompt, reading the text once for all campaigns."""
+    ids = pa.array([row["exchange_id"] for row in templates], pa.string())
+    shown: dict[str, str] = {}
+    for batch in dataset.batches(["exchange_id", "prompt_text"]) if templates else ():
+        hit = batch.filter(pc.is_in(batch["exchange_id"], value_set=ids))
+        for exchange, text in zip(hit["exchange_id"].to_pylist(), hit["prompt_text"].to_pylist(), strict=True):
+            if text:
+                shown[exchange] = masked_head(text)
+    for row in templates:
+        row["head"] = shown.get(row.pop("exchange_id"))
 
 
 def _run(dataset: Dataset, frame: Frame, chosen: ScanSettings, stages: Stages) -> dict[str, Any]:
