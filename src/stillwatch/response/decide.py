@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
+from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -180,6 +182,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 _REFUSING = frozenset({"rate-limit", "step-up", "restrict", "suspend", UNAVAILABLE})
 _LABELS = {rung: rung.label for rung in Rung}
+_rung = attrgetter("rung")
 _SHUT = (Rung.STEP_UP, Rung.RESTRICT, Rung.SUSPEND)
 
 
@@ -249,7 +252,7 @@ def _answer(
     measures: list[Measure], request: Request, counters: Counters, now: float, chance: Callable[[], float]
 ) -> Decision:
     """Apply measures together; the severest names the decision."""
-    first = max(measures, key=lambda measure: measure.rung)
+    first = max(measures, key=_rung)
     if first.rung in _SHUT:
         return _named(first, _LABELS[first.rung])
     limited, short = _limited(measures, request, counters, now)
@@ -257,7 +260,7 @@ def _answer(
         return _named(short[0], _LABELS[Rung.RATE_LIMIT], retry_after=short[1].retry_after, limit=limited)
     edits = _edits([measure.cap for measure in measures if measure.cap], request)
     waits = [measure.delay_ms for measure in measures if measure.delay_ms]
-    delay = max((round(low + (high - low) * chance()) for low, high in waits), default=None)
+    delay = max(round(low + (high - low) * chance()) for low, high in waits) if waits else None
     return _named(first, _mild(first, edits, delay), limit=limited, edits=edits, delay_ms=delay)
 
 
@@ -323,12 +326,19 @@ def _edits(caps: list[Cap], request: Request) -> Edits | None:
     """Merge caps, the strictest of each; a request that asks for no more than the cap is not edited for it."""
     if not caps:
         return None
-    most = min((cap.max_tokens for cap in caps if cap.max_tokens is not None), default=None)
+    cap = reduce(_strictest, caps)
+    most = cap.max_tokens
     if most is not None and request.max_tokens is not None and request.max_tokens <= most:
         most = None
-    edits = Edits(
-        max_tokens=most,
-        logprobs=False if any(cap.no_logprobs for cap in caps) else None,
-        reasoning="summary" if any(cap.summarised_reasoning for cap in caps) else None,
+    if most is None and not cap.no_logprobs and not cap.summarised_reasoning:
+        return None
+    return Edits(most, False if cap.no_logprobs else None, "summary" if cap.summarised_reasoning else None)
+
+
+def _strictest(one: Cap, other: Cap) -> Cap:
+    most = [cap.max_tokens for cap in (one, other) if cap.max_tokens is not None]
+    return Cap(
+        min(most, default=None),
+        one.no_logprobs or other.no_logprobs,
+        one.summarised_reasoning or other.summarised_reasoning,
     )
-    return None if edits == Edits() else edits
