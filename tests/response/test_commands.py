@@ -95,6 +95,15 @@ def test_the_default_policy_touches_nobody(run: Run, scan: ScanOutput) -> None:
     assert "nobody feels it" in run("apply", plan_id(made), "--why", "first run")
 
 
+def test_a_narrow_window_cuts_nothing(run: Run, scan: ScanOutput, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids and rungs are whole in a pipe or a window of forty columns: the next command needs them."""
+    monkeypatch.setenv("COLUMNS", "40")
+    made = run("plan", scan.path, "--policy", SHADOW)
+    assert all(word in made for word in ("SW-1", "step-up", "part of traffic", "innocents"))
+    run("apply", plan_id(made), "--why", "first run")
+    assert "step-up" in run("standings")
+
+
 def test_tampering_is_an_exit_code_of_its_own(run: Run, scan: ScanOutput, tmp_path: Path) -> None:
     """An edited line: 4, and which; a checkpoint from before finds a cut."""
     run("plan", scan.path, "--policy", SHADOW)

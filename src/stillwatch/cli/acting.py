@@ -5,11 +5,12 @@ from __future__ import annotations
 import getpass
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -32,6 +33,7 @@ TrustedKey = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 
 _SHORT = 16  # cells up to this long are never broken
+_WIDEST = 400  # characters of a line, at most
 
 
 def login() -> str:
@@ -46,14 +48,20 @@ def login() -> str:
 def show(rows: Sequence[dict[str, Any]], *, title: str = "", right: frozenset[str] = frozenset()) -> None:
     """Print rows as a table, their keys as heads; nothing when there are none.
 
+    Where 80 columns are too few (a pipe, a small window) lines are longer: a cut id could not be used.
+
     >>> show([])
     """
     if not rows:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title or None, title_justify="left")
     for name in rows[0]:
-        short = max(len(str(row[name])) for row in rows) <= _SHORT
-        table.add_column(name, justify="right" if name in right else "left", no_wrap=short, overflow="fold")
+        widest = max(len(str(row[name])) for row in rows)
+        least = max(widest, len(name)) if widest <= _SHORT else None
+        side: Literal["left", "right"] = "right" if name in right else "left"
+        table.add_column(name, justify=side, no_wrap=least is not None, min_width=least, overflow="fold")
     for row in rows:
         table.add_row(*(Text(clean(str(cell), 300)) for cell in row.values()))
-    Console().print(table)
+    console = Console()
+    console.width = max(console.width, Measurement.get(console, console.options.update(width=_WIDEST), table).minimum)
+    console.print(table)
