@@ -52,8 +52,9 @@ def test_little_worth_clears(ladder: Any) -> None:
 
 
 def test_strong_coordination_lowers_the_bar_of_worth_and_does_not_remove_it(ladder: Any) -> None:
-    """With three views of WHO a little less worth is enough; the worth of the middle account is not."""
-    assert ladder(worth=0.59, coordinated=3).verdict == "campaign"
+    """With all four views of WHO a little less worth is enough, with three it is not, nor is the middle account's."""
+    assert ladder(worth=0.59, coordinated=4).verdict == "campaign"
+    assert ladder(worth=0.59, coordinated=3).decided_by == "worth"
     assert ladder(worth=0.5, coordinated=4).decided_by == "worth"
 
 

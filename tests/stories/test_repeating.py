@@ -80,7 +80,9 @@ def test_campaigns_keep_their_ids_as_data_grow(
     for campaign, planted in first.truths(truth).items():
         assert names[campaign] == planted
     events = {c["campaign_id"]: c["lineage"] for c in second.campaigns}
-    assert all(events[campaign]["event"] in {"continued", "merged"} for campaign in first.accused)
+    changed = [campaign for campaign, members in first.accused.items() if second.accused[campaign] != members]
+    assert changed
+    assert all(events[campaign]["event"] in {"continued", "merged"} for campaign in changed)
 
 
 def test_successors_of_closed_accounts_join_their_campaign(
@@ -136,7 +138,7 @@ def test_ctrl_c_prints_a_line_and_leaves_nothing_behind(tiny: Dataset, tmp_path:
     assert process.stdout.readline() == "reading\n"
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=300)
     assert process.returncode == 130
     assert error.count("\n") == 1
     assert "interrupted" in error

@@ -41,14 +41,14 @@ class Judged:
 def worth_bar(found: Found) -> float:
     """Return the worth a group must reach: the floor of benign groups, or half-way from it to the middle account.
 
-    The lower bar holds when three or four of the WHO views stand out: the stronger the coordination, the less the worth
-    has to say.
+    The lower bar holds when all four WHO views stand out: the stronger the coordination, the less the worth has to say.
+    Three are not enough: pupils of one school share networks, bills and the week they signed up.
 
     >>> from types import SimpleNamespace
-    >>> worth_bar(SimpleNamespace(floor=0.6, coordinated=2)), worth_bar(SimpleNamespace(floor=0.6, coordinated=3))
+    >>> worth_bar(SimpleNamespace(floor=0.6, coordinated=3)), worth_bar(SimpleNamespace(floor=0.6, coordinated=4))
     (0.6, 0.55)
     """
-    return found.floor if found.coordinated < 3 else (found.floor + 0.5) / 2
+    return found.floor if found.coordinated < 4 else (found.floor + 0.5) / 2
 
 
 def judge(space: Space, found: Found) -> Judged:
