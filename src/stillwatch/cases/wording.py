@@ -125,9 +125,13 @@ def sureness(q_value: float | None) -> str:
     'sure: of reports this sure or surer, about 1 in 250 is expected to be wrong'
     >>> sureness(0.00493)
     'sure: of reports this sure or surer, about 1 in 200 is expected to be wrong'
+    >>> sureness(1.0)
+    'not tested: chance cannot speak about accounts that openly belong together'
     """
     if q_value is None or not math.isfinite(q_value):
         return "not measured: the scan gave no q-value"
+    if q_value >= 1.0:
+        return "not tested: chance cannot speak about accounts that openly belong together"
     steps = ((0.001, "very sure"), (0.01, "sure"), (0.05, "fairly sure"), (0.1, "only just sure enough"))
     word = next((name for bound, name in steps if q_value <= bound), "not sure")
     odds = "fewer than 1 in 100,000" if q_value < 1e-5 else f"about 1 in {float(f'{1 / q_value:.2g}'):,.0f}"
