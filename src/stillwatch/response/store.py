@@ -132,11 +132,15 @@ class State:
         database cannot be reached or is of a newer version, :class:`MissingExtra` without pg8000.
         """
         state = cls(_engine(url), clock)
-        with state.locked() as connection:
-            try:
+        try:
+            with state.locked() as connection:
                 _upgrade(connection)
-            except CommandError as error:
-                raise StateError(f"{state.name} is of a newer version of Stillwatch: {error}") from error
+        except CommandError as error:
+            state.close()
+            raise StateError(f"{state.name} is of a newer version of Stillwatch: {error}") from error
+        except BaseException:
+            state.close()
+            raise
         return state
 
     @property
