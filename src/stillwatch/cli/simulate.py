@@ -25,7 +25,7 @@ def simulate_command(
     world: Annotated[str, typer.Argument(help="A named world (see --list) or a path to a world file (.toml).")] = "",
     out: Annotated[Path | None, typer.Option("--out", help="The folder to write.", show_default=False)] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same world and seed: same bytes.")] = 0,
-    scale: Annotated[float, typer.Option(help="Multiply the number of accounts.", min=0.001)] = 1.0,
+    scale: Annotated[float, typer.Option(help="Multiply the number of accounts.", min=0.0001)] = 1.0,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="campaign.NAME.KEY, campaigns.KEY or world.KEY =VALUE; may be repeated."),

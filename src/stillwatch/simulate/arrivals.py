@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from stillwatch.simulate.chance import Floats, Ints, Keys, mix, unit
-from stillwatch.simulate.identity import DAY_US, HOUR_US, People
+from stillwatch.simulate.identity import DAY_US, HOUR_US, People, Span
 from stillwatch.simulate.networks import places
 from stillwatch.simulate.queue import deal, queue_load
 from stillwatch.simulate.rhythm import batches, follow, rhythms, swings
@@ -65,6 +65,38 @@ def rates(crowd: People, *, share: float = 1.0) -> Floats:
 def _runner(crowd: People) -> Keys:
     """Return whose rhythm each account has: its own, or that of a product which moves from account to account."""
     return crowd.group if crowd.population.signup == "handover" else crowd.key
+
+
+def expected(stream: Stream, span: Span, launches: list[int]) -> float:
+    """Return the number of requests that a stream is expected to make within a span, by its accounts' open hours.
+
+    >>> from stillwatch.simulate.identity import people
+    >>> from stillwatch.simulate.spec import load_world
+    >>> crowd = people(load_world("tiny").populations[0][0], 50, Span(0, DAY_US), seed=1)
+    >>> expected(Stream(crowd, np.arange(50), rates(crowd), crowd), Span(0, DAY_US), []) > 0
+    True
+    """
+    start, end = stream.people.active_from[stream.accounts], stream.people.active_to[stream.accounts]
+    total = 0.0
+    for day_us in range(span.start, span.end, DAY_US):
+        opened = np.clip(np.minimum(end, day_us + DAY_US) - np.maximum(start, day_us), 0, DAY_US) / DAY_US
+        total += float((_expected(stream, day_us, launches) * opened).sum())
+    return total
+
+
+def volume(streams: list[Stream], wanted: float, span: Span, launches: list[int]) -> list[Stream]:
+    """Return the streams with their rates multiplied so that ``wanted`` requests are expected; 0 leaves them.
+
+    In a campaign's streams the harvest counts, and cover traffic grows along.
+
+    >>> volume([], 100.0, Span(0, DAY_US), [])
+    []
+    """
+    harvest = [stream for stream in streams if stream.campaign] or streams
+    usual = sum(expected(stream, span, launches) for stream in harvest) if wanted else 0.0
+    if not usual:
+        return streams
+    return [replace(stream, rate=stream.rate * (wanted / usual)) for stream in streams]
 
 
 def draw_day(stream: Stream, day_us: int, launches: list[int], seed: int) -> Draw:

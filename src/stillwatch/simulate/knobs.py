@@ -47,6 +47,7 @@ class Campaign:
     begin: float = 0.0
     until: float = 0.0
     ramp_days: float = 0.0
+    exchanges: float = 0.0
     enforcement: dict[str, float] = field(default_factory=dict)
     standby: float = 0.0
     station: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from functools import cache
 from importlib import resources
@@ -16,7 +16,7 @@ from stillwatch.simulate.grammar import own_grammar
 from stillwatch.simulate.knobs import Campaign, Mix, Stage, layered
 from stillwatch.simulate.source import Source
 
-_WORLD = {"about", "start", "days", "models", "launches", "populations", "campaigns", "knobs", "reasoning"}
+_WORLD = {"about", "start", "days", "models", "launches", "populations", "campaigns", "knobs", "reasoning", "exchanges"}
 _CHOICES = {
     "arrivals": {"human", "service", "cron", "burst", "event", "scheduler", "queue", "probe", "client", "code"},
     "signup": {"steady", "burst", "event", "adoption", "handover"},
@@ -111,7 +111,8 @@ class Population:
 class World:
     """A world: when, how many of whom, which models are launched on which day.
 
-    ``reasoning``: share of the sessions whose client sends the reference of earlier reasoning back.
+    ``reasoning``: share of the sessions whose client sends the reference of earlier reasoning back. ``exchanges``: how
+    many the innocents are expected to make in all; 0: as many as their populations' rates give.
     """
 
     name: str
@@ -123,6 +124,7 @@ class World:
     populations: list[tuple[Population, int]]
     campaigns: list[tuple[Population, int]]
     reasoning: float = 0.0
+    exchanges: float = 0.0
 
 
 def worlds() -> dict[str, str]:
@@ -144,7 +146,7 @@ def load_world(name: str | Path, *, scale: float = 1.0, settings: Sequence[str] 
     """Read a named world or a world file.
 
     ``settings`` are ``campaign.NAME.KEY=VALUE``, ``campaigns.KEY=VALUE`` (every campaign) or ``world.KEY=VALUE``;
-    ``scale`` multiplies the number of accounts of every population and campaign. Raises :class:`ConfigError` with file
+    ``scale`` multiplies the number of accounts of every population and campaign, and declared exchanges. Raises :class:`ConfigError` with file
     and line on an unknown key, a wrong type or a name that is not there.
 
     >>> world = load_world("tiny", settings=["campaign.reasoning.paraphrase=3"])
@@ -167,15 +169,25 @@ def load_world(name: str | Path, *, scale: float = 1.0, settings: Sequence[str] 
             if not isinstance(count, int) or isinstance(count, bool) or count < 0:
                 raise source.error(f"{part}: the number of accounts must be a whole number", part)
             layers = [every[0], own, every[1], changes.pop(f"campaign.{part}", {})] if kind == "campaigns" else []
-            found.append((_population(kind, part, source, layers), max(1, round(count * scale)) if count else 0))
+            built = _scaled(_population(kind, part, source, layers), scale)
+            found.append((built, max(1, round(count * scale)) if count else 0))
     if changes:
         raise ConfigError(f"--set {next(iter(changes))}: this world has no such campaign")
     start, days, models = str(content["start"]), int(content["days"]), dict(content["models"])
     launches, reasoning = dict(content.get("launches", {})), float(content.get("reasoning", 0.0))
+    exchanges = scale * float(content.get("exchanges", 0.0))
     about = str(content["about"])
     people, campaigns = parts["populations"], parts["campaigns"]
     _check_campaigns(source, campaigns, {p.name for p, count in people if count}, {*models, *launches})
-    return World(source.name, about, start, days, models, launches, people, campaigns, reasoning)
+    return World(source.name, about, start, days, models, launches, people, campaigns, reasoning, exchanges)
+
+
+def _scaled(population: Population, scale: float) -> Population:
+    """Return the population with its declared number of exchanges in the scale of the world."""
+    knobs = population.campaign
+    if knobs is None or not knobs.exchanges:
+        return population
+    return replace(population, campaign=replace(knobs, exchanges=knobs.exchanges * scale))
 
 
 def _check_campaigns(
@@ -211,7 +223,8 @@ def _check_world(source: Source, content: Mapping[str, Any]) -> None:
         raise source.error(f"start must be a date as 2026-01-31, not {content['start']!r}", "start") from None
     if content["days"] < 1:
         raise source.error("days must be at least 1", "days")
-    source.check("reasoning", content.get("reasoning", 0), "float")
+    for key in ("reasoning", "exchanges"):
+        source.check(key, content.get(key, 0), "float")
     for model, day in source.table(content, "launches").items():
         source.check(model, day, "float", "launches")
 

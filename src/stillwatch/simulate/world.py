@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stillwatch.simulate.arrivals import Stream, rates
+from stillwatch.simulate.arrivals import Stream, rates, volume
 from stillwatch.simulate.cast import campaign_cast
 from stillwatch.simulate.corpus import Corpus
 from stillwatch.simulate.enforcement import mistaken
@@ -60,11 +60,14 @@ def make_world(world: World, *, seed: int = 0, corpus: Corpus | None = None) -> 
         crowd = mistaken(people(population, count, span, seed), rounds)
         crowds.append(crowd)
         streams.append(Stream(crowd, np.arange(crowd.size), rates(crowd), crowd))
+    launches = {model: epoch_us(world.start, float(day)) for model, day in world.launches.items()}
+    moments = list(launches.values())
+    streams = volume(streams, world.exchanges, span, moments)
     innocents = {crowd.population.name: crowd for crowd in crowds}
     for population, count in world.campaigns:
         ours, work = campaign_cast(population, count, span, seed, innocents)
-        crowds, streams = crowds + ours, streams + work
-    launches = {model: epoch_us(world.start, float(day)) for model, day in world.launches.items()}
+        wanted = population.campaign.exchanges if population.campaign else 0.0
+        crowds, streams = crowds + ours, streams + volume(work, wanted, span, moments)
     return Made(world, seed, span, crowds, streams, launches, corpus)
 
 
