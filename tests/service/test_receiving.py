@@ -7,11 +7,14 @@ import gzip
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from stillwatch.service.gateway import paths
@@ -30,7 +33,7 @@ def protobuf() -> bytes:
     """Return an export request with one span."""
     traces = TracesData()
     span = traces.resource_spans.add().scope_spans.add().spans.add()
-    span.trace_id, span.span_id, span.name = bytes(16), bytes(range(8)), "chat m"
+    span.trace_id, span.span_id, span.name = bytes(range(16)), bytes(range(8)), "chat m"
     return traces.SerializeToString()
 
 
@@ -144,7 +147,63 @@ def test_what_cannot_be_read_is_refused_whole(
     """No half of a delivery is kept, and the sender is told what is wrong."""
     with nothing_kept(sink):
         reply = sink.post(path, body, headers)
-    assert (reply.status_code, reply.headers["content-type"]) == (status, "application/problem+json")
+    is_otlp = path in ("/v1/traces", "/v1/logs") and headers["content-type"] != "text/plain"
+    told = headers["content-type"] if is_otlp else "application/problem+json"
+    assert (reply.status_code, reply.headers["content-type"]) == (status, told)
+
+
+def test_a_refused_export_is_told_as_otlp_has_it(tmp_path: Path) -> None:
+    """google.rpc.Status in the encoding of the request, with the headers that say when to come again or what lacks."""
+    from google.rpc.status_pb2 import Status
+
+    sink = Sink(tmp_path / "spool", Door(tmp_path / "keys.json"))
+    create_key(tmp_path / "keys.json", ["ingest"], now=datetime.now(UTC))
+    in_json, in_protobuf = (sink.post("/v1/traces", b"{", headers) for headers in (JSON, PROTOBUF))
+    assert in_json.json() == {"code": 16, "message": "No valid key: Send a key as 'Authorization: Bearer swk_…'."}
+    told = Status.FromString(in_protobuf.content)
+    assert (told.code, told.message) == (16, in_json.json()["message"])
+    assert in_json.headers["www-authenticate"] == in_protobuf.headers["www-authenticate"] == "Bearer"
+
+
+def with_bad_spans() -> tuple[bytes, bytes]:
+    """Return an export of one good span and two that name none, in both encodings."""
+    data = TracesData.FromString(protobuf())
+    spans = data.resource_spans[0].scope_spans[0].spans
+    spans.add(trace_id=b"short", span_id=bytes(range(8)))
+    spans.add(trace_id=bytes(range(16)), span_id=bytes(8))
+    entries = [{"traceId": "0" * 32, "spanId": "0b" * 8}, SPAN, {"name": "chat m"}]
+    return data.SerializeToString(), json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": entries}]}]}).encode()
+
+
+def test_what_names_no_span_is_left_out_and_told(sink: Sink) -> None:
+    """Partial success: the good span is kept, the sender learns how many are not, and why."""
+    in_protobuf, in_json = with_bad_spans()
+    reply = sink.post("/v1/traces", in_protobuf, PROTOBUF)
+    partial = ExportTraceServiceResponse.FromString(reply.content).partial_success
+    assert (reply.status_code, partial.rejected_spans) == (200, 2)
+    assert "without a trace id" in partial.error_message
+    assert sink.post("/v1/traces", in_json, JSON).json()["partialSuccess"]["rejectedSpans"] == "2"
+    kept = sink.held()
+    assert kept[0].body == protobuf()
+    assert json.loads(kept[1].body) == TRACES
+
+
+@pytest.mark.parametrize("broken", [7, [7], [{"scopeLogs": "x"}], [{"scopeLogs": [{"logRecords": [None]}]}]])
+def test_a_broken_branch_of_an_export_is_left_out(sink: Sink, broken: object) -> None:
+    """One branch that is no object costs that branch alone, and counts as one."""
+    good = {"scopeLogs": [{"logRecords": [{"eventName": "x"}]}]}
+    listed = [good, *broken] if isinstance(broken, list) else broken
+    reply = sink.post("/v1/logs", json.dumps({"resourceLogs": listed}).encode(), JSON)
+    assert reply.json()["partialSuccess"]["rejectedLogRecords"] == "1"
+    assert [good in json.loads(one.body)["resourceLogs"] for one in sink.held()] == [isinstance(broken, list)]
+
+
+def test_log_records_of_no_span_are_fine(sink: Sink) -> None:
+    """The twin: a log record may name no span, in either encoding, and nothing is said about it."""
+    logs = LogsData()
+    logs.resource_logs.add().scope_logs.add().log_records.add(event_name="x")
+    for headers, body in ((PROTOBUF, logs.SerializeToString()), (JSON, b'{"resourceLogs":[{"scopeLogs":[]}]}')):
+        assert sink.post("/v1/logs", body, headers).content in (b"", b"{}")
 
 
 def test_the_line_at_fault_is_named(sink: Sink) -> None:
@@ -168,8 +227,6 @@ def test_an_empty_export_is_fine(sink: Sink, body: bytes) -> None:
 
 def test_telemetry_needs_the_scope_ingest(tmp_path: Path) -> None:
     """The source is known by its key."""
-    from datetime import UTC, datetime
-
     keys: Any = {
         scope: create_key(tmp_path / "keys.json", [scope], now=datetime.now(UTC)) for scope in ("ingest", "decide")
     }

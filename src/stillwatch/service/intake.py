@@ -27,8 +27,8 @@ class Bounds(NamedTuple):
 class Intake:
     """Takes deliveries and returns when they are on disk; refuses what it could not keep.
 
-    ``accepted``, ``repeated`` and ``refused`` count deliveries (refused by reason); ``last_seen`` holds, by source,
-    when something last came (by ``clock``, seconds that never go back).
+    ``accepted``, ``repeated`` and ``refused`` count deliveries (refused by reason), ``left_out`` OTLP items that were
+    not taken; ``last_seen`` holds, by source, when something last came (by ``clock``, seconds that never go back).
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -51,6 +51,7 @@ class Intake:
         self.accepted: Counter[str] = Counter()
         self.repeated: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
+        self.left_out: Counter[str] = Counter()
         self.last_seen: dict[str, float] = {}
         self.on_disk = spool.nbytes
         self._waiting: Batch = []

@@ -55,7 +55,7 @@ def _document(paths: dict[str, Any]) -> dict[str, Any]:
         "info": {"title": "Stillwatch", "version": stillwatch.__version__},
         "paths": paths,
         "components": {
-            "schemas": {**schemas, "Problem": _PROBLEM_SCHEMA},
+            "schemas": {**schemas, "Problem": _PROBLEM_SCHEMA, "Status": _STATUS_SCHEMA},
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"key": []}, {}],
@@ -75,6 +75,12 @@ _PROBLEM_SCHEMA = {
         "status": {"type": "integer"},
         "detail": {"type": "string"},
     },
+}
+
+_STATUS_SCHEMA = {
+    "type": "object",
+    "required": ["code", "message"],
+    "properties": {"code": {"type": "integer"}, "message": {"type": "string"}},
 }
 
 
@@ -168,11 +174,22 @@ def _asked(name: str, schema: dict[str, Any], *, required: bool = False) -> dict
     return {"name": name, "in": "query", "required": required, "schema": schema}
 
 
-_OTLP = ("application/x-protobuf", _JSON)
+_PROTOBUF = "application/x-protobuf"
+
+
+def _export(summary: str) -> dict[str, Any]:
+    """Declare a POST of OTLP: partial success in the 200, refusals as google.rpc.Status in the request's encoding."""
+    declared = _push(summary, (_PROTOBUF, _JSON))
+    for status, reply in declared["post"]["responses"].items():
+        shapes = {_JSON: {"schema": _OBJECT if status == "200" else _ref("Status")}, _PROTOBUF: {"schema": {}}}
+        reply["content"] = {**reply.get("content", {}), **shapes}
+    return declared
+
+
 _NDJSON = ("application/x-ndjson", _JSON)
 _SERVE_PATHS: dict[str, Any] = {
-    "/v1/traces": _push("OTLP/HTTP traces", _OTLP),
-    "/v1/logs": _push("OTLP/HTTP logs", _OTLP),
+    "/v1/traces": _export("OTLP/HTTP traces"),
+    "/v1/logs": _export("OTLP/HTTP logs"),
     "/v1/litellm": _push("LiteLLM's generic log sink: array, NDJSON or single", _NDJSON),
     "/v1/exchanges": _push(
         "Exchanges, accounts or launches as JSON lines",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 from starlette.requests import Request
@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from stillwatch.ingest import READERS
+from stillwatch.service import otlp
 from stillwatch.service.answers import problem
 from stillwatch.service.intake import Intake
 from stillwatch.service.keys import Door
@@ -19,7 +20,6 @@ from stillwatch.service.web import Problem, header, presented_key, read_body
 
 MOST_BYTES = 64 << 20
 PUSHED = tuple(name for name in READERS if not name.startswith("map") and name != "otel")
-_PROTOBUF = "application/x-protobuf"
 
 
 def receiving_routes(intake: Intake, door: Door) -> list[Route]:
@@ -35,24 +35,35 @@ def receiving_routes(intake: Intake, door: Door) -> list[Route]:
             kind, body = read(request, await _body(request))
             if body:
                 await intake.put(Delivery(kind, f"{request.url.path}:{caller}", body))
-            return _taken(request)
+            return Response(b"{}", media_type="application/json")
 
         return endpoint
 
     takers = {
-        "/v1/traces": lambda request, body: otlp(request.headers.get("content-type", ""), body, "traces"),
-        "/v1/logs": lambda request, body: otlp(request.headers.get("content-type", ""), body, "logs"),
         "/v1/litellm": lambda request, body: ("litellm.ndjson", json_lines(body)),
         "/v1/exchanges": lambda request, body: (f"{_format(request)}.ndjson", json_lines(body)),
     }
-    return [Route(path, taking(read), methods=["POST"]) for path, read in takers.items()]
+    return [
+        Route("/v1/traces", _exports(intake, door, "traces"), methods=["POST"]),
+        Route("/v1/logs", _exports(intake, door, "logs"), methods=["POST"]),
+        *(Route(path, taking(read), methods=["POST"]) for path, read in takers.items()),
+    ]
 
 
-def _taken(request: Request) -> Response:
-    """Answer as OTLP has it: an empty export response in the encoding of the request."""
-    if request.headers.get("content-type", "").startswith(_PROTOBUF):
-        return Response(b"", media_type=_PROTOBUF)
-    return Response(b"{}", media_type="application/json")
+def _exports(intake: Intake, door: Door, signal: otlp.Signal) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        kind = request.headers.get("content-type", "")
+        try:
+            caller = door.admit(presented_key(request.scope), "ingest")
+            export = otlp.read_export(kind, await _body(request), signal)
+            intake.left_out[signal] += export.rejected
+            if export.body:
+                await intake.put(Delivery(export.kind, f"{request.url.path}:{caller}", export.body))
+        except Problem as refused:
+            return otlp.status(refused.answer, kind)
+        return otlp.taken(export, signal)
+
+    return endpoint
 
 
 async def _body(request: Request) -> bytes:
@@ -86,39 +97,6 @@ def gunzip(body: bytes, most: int) -> bytes:
             raise Problem(problem(400, "Not gzip", "The body is cut short."))
         body = unpack.unused_data
     return b"".join(parts)
-
-
-def otlp(content_type: str, body: bytes, what: str) -> tuple[str, bytes]:
-    """Check an OTLP export request of ``traces`` or ``logs``; returns the kind to spool it as, and its bytes.
-
-    Raises :class:`Problem` (400, 415).
-
-    >>> otlp("application/json", b'{"resourceSpans": []}', "traces")
-    ('otel.ndjson', b'{"resourceSpans":[]}')
-    """
-    media = content_type.partition(";")[0].strip().lower()
-    if media == _PROTOBUF:
-        _parse_protobuf(body, what)
-        return "otel.pb", body
-    if media != "application/json":
-        raise Problem(problem(415, "Unsupported type", f"Send {_PROTOBUF} or application/json."))
-    member = "resourceSpans" if what == "traces" else "resourceLogs"
-    line = _line(body, 1)
-    found = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-    if found and member not in found:
-        raise Problem(problem(400, "Not an export request", f"It has no member '{member}'."))
-    return "otel.ndjson", line if found else b""
-
-
-def _parse_protobuf(body: bytes, what: str) -> None:
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-    from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
-    from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
-
-    try:
-        (TracesData if what == "traces" else LogsData).FromString(body)
-    except DecodeError:
-        raise Problem(problem(400, "Not an export request", "The protobuf message cannot be read.")) from None
 
 
 def json_lines(body: bytes) -> bytes:

@@ -142,6 +142,9 @@ def serve_metrics(intake: Intake, cycle: Cycle, silence: Silence) -> Iterable[Me
     yield counts("accepted_deliveries", "Request bodies on disk", "kind", dict(intake.accepted))
     yield counts("repeated_deliveries", "Request bodies that were there already", "kind", dict(intake.repeated))
     yield counts("refused_deliveries", "Request bodies refused: memory, backlog or disk", "why", dict(intake.refused))
+    yield counts(
+        "left_out_items", "OTLP items that name no span: told as partial success", "kind", dict(intake.left_out)
+    )
     yield gauge("waiting_bytes", "Bytes on disk that wait for the dataset", intake.on_disk)
     yield gauge("spool_dropped_bytes", "Bytes of a record that a crash had cut", intake.spool.dropped_bytes)
     yield gauge("exchanges_added", "Exchanges taken over since the start", taking.added)
