@@ -28,7 +28,33 @@ def test_nearest_is_brute_force(seed: int, n: int, k: int) -> None:
         for j in sorted(others, key=lambda j: -cosine[i, j])[:k]:
             if cosine[i, j] >= 0.25:
                 wanted[i, j] = wanted[j, i] = cosine[i, j]
-    assert nearest(vectors, k=k, block=4).toarray() == pytest.approx(wanted, abs=1e-5)
+    assert nearest(vectors, k=k).toarray() == pytest.approx(wanted, abs=1e-5)
+
+
+def kinds_of_work(n: int, kinds: int, seed: int) -> np.ndarray:
+    """Return unit vectors of accounts who do one of some kinds of work, each a little in its own way."""
+    rng = np.random.default_rng(seed)
+    centre = rng.standard_normal((kinds, 16))
+    vectors = centre[rng.integers(0, kinds, n)] + 0.5 * rng.standard_normal((n, 16))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_neighbours_in_cells_are_nearly_all_those_of_brute_force(seed: int) -> None:
+    """Nine in ten are the very same; what replaces the others is no less alike to speak of; the same every time."""
+    vectors = kinds_of_work(1_500, 12, seed)
+    exact, cells = nearest(vectors), nearest(vectors, whole=100, cell=64)
+    assert cells.multiply(exact > 0).nnz >= 0.9 * exact.nnz
+    assert cells.sum() / cells.nnz >= 0.99 * exact.sum() / exact.nnz
+    assert (cells != nearest(vectors, whole=100, cell=64)).nnz == 0
+
+
+def test_a_crowd_that_asks_one_thing_still_has_neighbours() -> None:
+    """Accounts that cannot be told apart fill one cell, which is cut in pieces: everyone keeps twelve equals."""
+    same = np.tile(np.eye(1, 8, dtype=np.float32), (3_000, 1))
+    graph = nearest(same, whole=100, cell=64)
+    assert (np.diff(graph.indptr) >= 12).all()
+    assert graph.data == pytest.approx(1.0)
 
 
 @settings(max_examples=40, deadline=None)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import networkit as nk
+import numba
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
@@ -12,6 +15,8 @@ from stillwatch.signals.frame import Ints
 from stillwatch.signals.traits import Incidence
 
 Floats = npt.NDArray[np.float64]
+_BLOCK = 1_024  # rows multiplied at a time
+_VISITS, _ROUNDS, _SAMPLED, _CROWD = 8, 4, 40, 8
 
 
 def communities(graph: sp.csr_matrix, resolutions: tuple[float, ...], *, least: int, seed: int = 0) -> list[Ints]:
@@ -45,10 +50,14 @@ def communities(graph: sp.csr_matrix, resolutions: tuple[float, ...], *, least: 
     return list(found.values())
 
 
-def nearest(vectors: Vectors, *, k: int = 12, floor: float = 0.25, block: int = 1024) -> sp.csr_matrix:
+def nearest(
+    vectors: Vectors, *, k: int = 12, floor: float = 0.25, whole: int = 16_384, cell: int = 512, seed: int = 0
+) -> sp.csr_matrix:
     """Return the graph of each account's ``k`` most alike accounts with cosine ≥ ``floor`` (weights are cosines).
 
-    Exact, in blocks of rows: the product of all rows with all rows.
+    Exact up to ``whole`` accounts. More are sorted into cells of about ``cell`` alike accounts, and each is compared
+    with the accounts of its eight nearest cells (an inverted file, Sivic & Zisserman 2003): the work grows as n, and a
+    few of the neighbours are second best (docs/decisions/0011-neighbours-in-cells.md). ``seed`` draws the cells.
 
     ``vectors`` are accounts × dimensions, of length 1 at most; a zero row has no neighbours.
 
@@ -58,26 +67,77 @@ def nearest(vectors: Vectors, *, k: int = 12, floor: float = 0.25, block: int = 
     [[0, 1, 1, 2], [1, 0, 2, 1]]
     """
     there = np.flatnonzero(np.abs(vectors).sum(axis=1) > 0)
-    dense = vectors[there]
-    rows, columns, weights = [], [], []
-    for begin in range(0, len(there), block):
-        product = dense[begin : begin + block] @ dense.T
-        product[np.arange(len(product)), begin + np.arange(len(product))] = -1.0
-        width = min(k, product.shape[1] - 1)
-        if width < 1:
-            break
-        best = np.argpartition(-product, width, axis=1)[:, :width]
-        value = np.take_along_axis(product, best, axis=1)
-        keep = value >= floor
-        rows.append(there[np.repeat(np.arange(begin, begin + len(product)), width)[keep.ravel()]])
-        columns.append(there[best[keep]])
-        weights.append(value[keep])
-    n = len(vectors)
-    if not rows:
-        return sp.csr_matrix((n, n))
-    triple = (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns)))
+    dense, n = vectors[there], len(vectors)
+    value = np.full((len(there), k), np.nextafter(np.float32(floor), np.float32(-1.0)), np.float32)
+    other = np.full((len(there), k), -1, np.int64)
+    every = np.arange(len(there))
+    for rows, columns in [(every, every)] if len(there) <= whole else _meetings(dense, cell, seed):
+        held = np.ascontiguousarray(dense[columns].T)
+        for begin in range(0, len(rows), _BLOCK):
+            some = rows[begin : begin + _BLOCK]
+            _keep_best(dense[some] @ held, some, columns, value, other)
+    row, place = np.nonzero(other >= 0)
+    triple = (value[row, place], (there[row], there[other[row, place]]))
     graph = sp.csr_matrix(triple, shape=(n, n))
     return graph.maximum(graph.T)
+
+
+def _meetings(dense: Vectors, cell: int, seed: int) -> Iterator[tuple[Ints, Ints]]:
+    """Yield, cell by cell, the rows that look for neighbours there and the rows that live there.
+
+    Cells come from spherical k-means (Dhillon & Modha 2001) on a sample. One that is much too large, as when a template
+    is all that its accounts ask, is cut in pieces: there any neighbours are as near as others.
+    """
+    rng = np.random.default_rng(seed)
+    count = -(-len(dense) // cell)
+    sample = dense[np.sort(rng.choice(len(dense), min(len(dense), _SAMPLED * count), replace=False))]
+    centre = sample[np.sort(rng.choice(len(sample), count, replace=False))]
+    for _ in range(_ROUNDS):
+        home = _closest(sample, centre, 1)[:, 0]
+        member = sp.csr_matrix((np.ones(len(home), np.float32), (home, np.arange(len(home)))), (count, len(home)))
+        total = np.asarray(member @ sample)
+        centre = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9)
+    visits = _closest(dense, centre, min(_VISITS, count))
+    guests = np.argsort(visits.ravel(), kind="stable")
+    bounds = np.searchsorted(visits.ravel()[guests], np.arange(count + 1))
+    by_home = np.argsort(visits[:, 0], kind="stable")
+    homes = np.searchsorted(visits[by_home, 0], np.arange(count + 1))
+    for number in range(count):
+        rows = guests[bounds[number] : bounds[number + 1]] // visits.shape[1]
+        columns = by_home[homes[number] : homes[number + 1]]
+        if len(columns) <= _CROWD * cell:
+            yield rows, columns
+            continue
+        for piece in np.array_split(columns, -(-len(columns) // cell)):
+            yield piece, piece
+
+
+def _closest(dense: Vectors, centre: Vectors, count: int) -> Ints:
+    """Return the nearest centres of each row (rows × ``count``), the nearest first."""
+    parts = [np.zeros((0, count), np.int64)]
+    for begin in range(0, len(dense), _BLOCK):
+        product = dense[begin : begin + _BLOCK] @ centre.T
+        best = np.argpartition(-product, count - 1, axis=1)[:, :count]
+        order = np.argsort(-np.take_along_axis(product, best, axis=1), axis=1, kind="stable")
+        parts.append(np.take_along_axis(best, order, axis=1))
+    return np.concatenate(parts)
+
+
+@numba.njit(cache=True, nogil=True)
+def _keep_best(product: Vectors, rows: Ints, columns: Ints, value: Vectors, other: Ints) -> None:
+    """Keep the greatest products of each row, descending, with whose they are; ``value`` starts at the least wanted."""
+    k = value.shape[1]
+    for i in range(len(rows)):
+        row = rows[i]
+        for j in range(len(columns)):
+            new = product[i, j]
+            if new <= value[row, k - 1] or columns[j] == row:
+                continue
+            at = k - 1
+            while at > 0 and value[row, at - 1] < new:
+                value[row, at], other[row, at] = value[row, at - 1], other[row, at - 1]
+                at -= 1
+            value[row, at], other[row, at] = new, columns[j]
 
 
 def shared_values(families: list[Incidence], n_accounts: int, *, most: int = 200) -> sp.csr_matrix:
