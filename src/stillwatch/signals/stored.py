@@ -126,23 +126,29 @@ def _each(
 def _one(piece: Piece, folder: Path | None) -> pa.Table | Path:
     if folder is None:
         return _made(piece)
-    path = folder / f"{_key(piece)}.arrow"
+    path = folder / f"{piece_key(piece)}.arrow"
     if not _whole(path, piece.rows):
         fresh = path.with_suffix(f".new-{os.getpid()}")
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         with pa.OSFile(str(fresh), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA, options=options) as writer:
-            for batch in _batches(piece):
+            for batch in fingerprints(piece):
                 writer.write_batch(batch)
         fresh.replace(path)
     return path
 
 
 def _made(piece: Piece) -> pa.Table:
-    return pa.Table.from_batches(_batches(piece), _SCHEMA)
+    return pa.Table.from_batches(fingerprints(piece), _SCHEMA)
 
 
-def _batches(piece: Piece) -> Iterator[pa.RecordBatch]:
-    """Yield fingerprints made from text where there is text, and as the dataset stores them elsewhere."""
+def fingerprints(piece: Piece) -> Iterator[pa.RecordBatch]:
+    """Yield fingerprints made from text where there is text, and as the dataset stores them elsewhere.
+
+    Batches are those of :func:`~stillwatch.tables.pieces.piece_batches`: 65,536 rows but the last.
+
+    >>> list(fingerprints(Piece(Path("none.parquet"), (), 0, 0)))
+    []
+    """
     for batch in piece_batches(piece, [*_TEXTS, "modalities", *FINGERPRINT_COLUMNS]):
         table = pa.Table.from_batches([batch])
         table = _with(table, "novelty", pc.if_else(pc.is_valid(table["novelty"]), True, None))
@@ -173,8 +179,13 @@ def _with(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
     return table.set_column(table.schema.get_field_index(name), name, column)
 
 
-def _key(piece: Piece) -> str:
-    """Name a piece by its file's footer, size and time of change, its row groups, and the kernels' version."""
+def piece_key(piece: Piece) -> str:
+    """Name a piece by its file's footer, size and time of change, its row groups, and the kernels' version.
+
+    >>> piece_key(Piece(Path("none.parquet"), (), 0, 0))
+    Traceback (most recent call last):
+    FileNotFoundError: ...
+    """
     about = piece.file.stat()
     with piece.file.open("rb") as file:
         file.seek(max(0, about.st_size - 8))

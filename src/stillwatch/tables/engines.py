@@ -1,4 +1,7 @@
-"""Where engines are named, and nowhere else: the connection that Ibis expressions run on."""
+"""Where engines are named and where they differ, and nowhere else: the connections that Ibis expressions run on.
+
+DuckDB runs in this process; a Spark cluster is :mod:`stillwatch.tables.cluster`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,10 @@ import tempfile
 from typing import Any
 
 import ibis
+import pyarrow as pa
+
+# Spark has no unsigned types: it reads them as the next type that holds their values, and cannot cast to them.
+_ON_SPARK = {"uint64": "decimal(20, 0)", "uint32": "int64", "uint16": "int32", "uint8": "int16"}
 
 
 def connect(*, threads: int | None = None, memory_limit: str | None = None) -> Any:
@@ -28,3 +35,49 @@ def connect(*, threads: int | None = None, memory_limit: str | None = None) -> A
     if memory_limit is not None:
         settings["memory_limit"] = memory_limit
     return ibis.duckdb.connect(**settings)
+
+
+def read_files(connection: Any, files: list[str], schema: pa.Schema) -> Any:
+    """Return Parquet files as one Ibis table with the columns of ``schema``; what a file lacks is null.
+
+    On Spark unsigned columns come as the wider type it has for them: 64-bit hashes are whole decimals there.
+
+    >>> import pyarrow.parquet as pq
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pq.write_table(pa.table({"model": ["m"]}), f"{folder}/a.parquet")
+    ...     wanted = pa.schema({"model": pa.string(), "status": pa.int64()})
+    ...     read_files(connect(threads=1), [f"{folder}/a.parquet"], wanted).to_pyarrow().to_pylist()
+    [{'model': 'm', 'status': None}]
+    """
+    if connection.name == "pyspark":
+        return _on_spark(connection, files, schema)
+    table = connection.read_parquet(files, union_by_name=True, hive_partitioning=False)
+    wanted = ibis.Schema.from_pyarrow(schema)
+    return table.select(
+        **{
+            name: (table[name].cast(dtype) if name in table.columns else ibis.null(dtype))
+            for name, dtype in wanted.items()
+        }
+    )
+
+
+def _on_spark(connection: Any, files: list[str], schema: pa.Schema) -> Any:
+    """Read with a declared schema: no file is opened to infer one, and columns a file lacks come as nulls."""
+    from ibis.backends.pyspark.datatypes import PySparkSchema
+
+    declared = ibis.Schema({name: spark_type(dtype) for name, dtype in ibis.Schema.from_pyarrow(schema).items()})
+    frame = connection._session.read.schema(PySparkSchema.from_ibis(declared)).parquet(*files)
+    name = ibis.util.gen_name("stillwatch")
+    frame.createOrReplaceTempView(name)
+    return connection.table(name)
+
+
+def spark_type(dtype: Any) -> Any:
+    """Return the Ibis type that Spark reads a column of another Ibis type as.
+
+    >>> str(spark_type(ibis.dtype("array<uint64>"))), str(spark_type(ibis.dtype("string")))
+    ('array<decimal(20, 0)>', 'string')
+    """
+    if dtype.is_array():
+        return ibis.dtype(f"array<{spark_type(dtype.value_type)}>")
+    return ibis.dtype(_ON_SPARK.get(str(dtype).lstrip("!"), dtype))

@@ -23,10 +23,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stillwatch.errors import DatasetError
+from stillwatch.tables.engines import read_files
+from stillwatch.tables.objects import is_object, located
 from stillwatch.tables.redo import STAGING, Step, is_locked, publish, recover
 from stillwatch.tables.schema import ACCOUNTS, EXCHANGES, LABELS_ACCOUNTS, LABELS_EXCHANGES, LAUNCHES
 
 ROWS_PER_GROUP = 65_536
+ROWS_PER_FILE = 16 * ROWS_PER_GROUP
 _SMALL = {
     "accounts": ("accounts.parquet", ACCOUNTS),
     "launches": ("launches.parquet", LAUNCHES),
@@ -68,7 +71,7 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset folder, opened for reading.
+    """A dataset folder, opened for reading. ``origin`` is the dataset that this one was condensed from, if it was.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -86,10 +89,11 @@ class Dataset:
     """
 
     path: Path
+    origin: Dataset | None = None
 
     @classmethod
     def open(cls, path: str | Path) -> Dataset:
-        """Open a dataset, first finishing or dropping what an interrupted writer left.
+        """Open a dataset, first finishing or dropping what an interrupted writer left; ``s3://…`` is read as it is.
 
         Raises :class:`DatasetError` when the folder holds none.
 
@@ -97,12 +101,23 @@ class Dataset:
         Traceback (most recent call last):
         stillwatch.errors.DatasetError: no-such-folder holds no dataset: ...
         """
-        folder = Path(path)
-        recover(folder)
+        folder = located(path)
+        if not is_object(folder):
+            recover(folder)
         dataset = cls(folder)
         if not dataset.exchange_files() and not (folder / "accounts.parquet").exists():
             raise DatasetError(f"{folder} holds no dataset: neither exchanges/ nor accounts.parquet is there")
         return dataset
+
+    @property
+    def texts(self) -> Dataset:
+        """Return the dataset that holds the text: the one that this was condensed from, or this one.
+
+        >>> condensed = Dataset(Path("kept"), origin=Dataset(Path("data")))
+        >>> str(condensed.texts.path), str(condensed.texts.texts.path)
+        ('data', 'data')
+        """
+        return self.origin or self
 
     def exchange_files(self) -> list[Path]:
         """Return the Parquet files of exchanges, by day and name.
@@ -131,8 +146,7 @@ class Dataset:
         files = [str(file) for file in self.exchange_files()]
         if not files:
             return ibis.memtable(EXCHANGES.empty_table())
-        table = connection.read_parquet(files, union_by_name=True, hive_partitioning=False)
-        return _whole(table, EXCHANGES)
+        return read_files(connection, files, EXCHANGES)
 
     def batches(self, columns: list[str], *, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
         """Yield record batches of the exchanges, day by day, columns typed as the contract says.
@@ -188,14 +202,13 @@ class Dataset:
         return conform(table.select([n for n in table.column_names if n in schema.names]), schema)
 
 
-def _whole(table: Any, schema: pa.Schema) -> Any:
-    wanted = ibis.Schema.from_pyarrow(schema)
-    return table.select(
-        **{
-            name: (table[name].cast(dtype) if name in table.columns else ibis.null(dtype))
-            for name, dtype in wanted.items()
-        }
-    )
+@dataclass
+class _Part:
+    """A file of exchanges of one day that is being written."""
+
+    file: Path
+    writer: pq.ParquetWriter
+    rows: int = 0
 
 
 class DatasetWriter:
@@ -223,7 +236,8 @@ class DatasetWriter:
         self._staging.mkdir()
         (self._staging / "pid").write_text(str(os.getpid()))
         self._steps: list[Step] = []
-        self._open: dict[str, tuple[Path, pq.ParquetWriter]] = {}
+        self._open: dict[str, _Part] = {}
+        self._parts = 0
         self._done = False
 
     def __enter__(self) -> DatasetWriter:
@@ -236,7 +250,7 @@ class DatasetWriter:
             self.abandon()
 
     def add_exchanges(self, table: pa.Table) -> None:
-        """Stage rows, split by the UTC day of ``ts``; a day's rows are kept in the order they come.
+        """Stage rows, split by the UTC day of ``ts``; a day's rows are kept in the order they come, file by file.
 
         Duplicate ids are the caller's matter: the writer stores what it is given.
 
@@ -253,12 +267,14 @@ class DatasetWriter:
         for day in sorted(pc.unique(days).to_pylist()):
             part = table.filter(pc.equal(days, day))
             if day not in self._open:
-                file = self._staging / f"{day}.parquet"
-                self._open[day] = (
-                    file,
-                    pq.ParquetWriter(file, EXCHANGES, compression="zstd", compression_level=3),
-                )
-            self._open[day][1].write_table(part, row_group_size=ROWS_PER_GROUP)
+                file = self._staging / f"{day}-{self._parts}.parquet"
+                writer = pq.ParquetWriter(file, EXCHANGES, compression="zstd", compression_level=3)
+                self._open[day] = _Part(file, writer)
+                self._parts += 1
+            self._open[day].writer.write_table(part, row_group_size=ROWS_PER_GROUP)
+            self._open[day].rows += part.num_rows
+            if self._open[day].rows >= ROWS_PER_FILE:
+                self._close(day)
 
     def set_accounts(self, table: pa.Table) -> None:
         """Replace the accounts table; raises :class:`DatasetError` as :func:`conform` does.
@@ -284,8 +300,10 @@ class DatasetWriter:
         """
         self._set("launches", table)
 
-    def set_labels(self, accounts: pa.Table, exchanges: pa.Table) -> None:
+    def set_labels(self, accounts: pa.Table, exchanges: pa.Table | pa.RecordBatchReader) -> None:
         """Replace the truth; only ``simulate`` and benchmarks may call this. Raises as :func:`conform` does.
+
+        A reader is written batch by batch, each as a row group, so that the whole is never in memory.
 
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder, DatasetWriter(folder) as writer:
@@ -327,10 +345,8 @@ class DatasetWriter:
 
     def commit(self) -> None:
         """Make everything staged visible, all or nothing; the writer is done after it."""
-        for day, (file, writer) in sorted(self._open.items()):
-            writer.close()
-            self._rename(file, f"exchanges/day={day}/part-{_digest(file)}.parquet")
-        self._open.clear()
+        for day in sorted(self._open):
+            self._close(day)
         publish(self.path, self._steps)
         self._done = True
         (self._staging / "pid").unlink()
@@ -345,16 +361,24 @@ class DatasetWriter:
         ...     list(Path(folder).iterdir())
         []
         """
-        for _, writer in self._open.values():
-            writer.close()
+        for part in self._open.values():
+            part.writer.close()
         shutil.rmtree(self._staging, ignore_errors=True)
         self._done = True
 
-    def _set(self, name: str, table: pa.Table) -> None:
+    def _set(self, name: str, table: pa.Table | pa.RecordBatchReader) -> None:
         target, schema = _SMALL[name]
         staged = self._staging / f"{name}.parquet"
-        pq.write_table(conform(table, schema), staged, compression="zstd", compression_level=3)
+        parts = [table] if isinstance(table, pa.Table) else (pa.Table.from_batches([batch]) for batch in table)
+        with pq.ParquetWriter(staged, schema, compression="zstd", compression_level=3) as writer:
+            for part in parts:
+                writer.write_table(conform(part, schema))
         self._rename(staged, target)
+
+    def _close(self, day: str) -> None:
+        part = self._open.pop(day)
+        part.writer.close()
+        self._rename(part.file, f"exchanges/day={day}/part-{_digest(part.file)}.parquet")
 
     def _rename(self, staged: Path, target: str) -> None:
         self._steps = [step for step in self._steps if step[1] != target]
