@@ -46,6 +46,14 @@ class Draw:
     turn: Ints
     again: Ints | None = None
 
+    def take(self, rows: Ints) -> Draw:
+        """Return some of the exchanges; whose words they have is left out.
+
+        >>> Draw(np.arange(3), np.arange(3), np.zeros(3, np.uint64), np.arange(3)).take(np.array([2])).ts.tolist()
+        [2]
+        """
+        return Draw(self.account[rows], self.ts[rows], self.session[rows], self.turn[rows])
+
 
 def rates(crowd: People, *, share: float = 1.0) -> Floats:
     """Return requests a day of each account: log-normal about the population's rate.
@@ -131,7 +139,7 @@ def draw_day(stream: Stream, day_us: int, launches: list[int], seed: int) -> Dra
         stream.people.active_to[stream.accounts[found.account]],
     )
     keep = (found.ts >= start) & (found.ts < end) & (found.ts >= day_us) & (found.ts < day_us + DAY_US)
-    kept = Draw(found.account[keep], found.ts[keep], found.session[keep], found.turn[keep])
+    kept = found.take(np.flatnonzero(keep))
     return _sent_again(kept, stream, day_us, rng) if spec.repeats else kept
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from stillwatch.simulate.arrivals import Stream, rates
-from stillwatch.simulate.chance import Floats, mix, unit
+from stillwatch.simulate.chance import Floats, mix, named, unit
 from stillwatch.simulate.endpoints import Endpoints
 from stillwatch.simulate.enforcement import crews, within
 from stillwatch.simulate.identity import DAY_US, HOUR_US, People, Span, people
@@ -119,12 +120,12 @@ def joined(crowds: list[People]) -> People:
     """
     points = [crowd.endpoints for crowd in crowds]
     endpoints = Endpoints(
-        {name: np.concatenate([point.columns[name] for point in points]) for name in points[0].columns},
+        {name: pa.concat_arrays([point.columns[name] for point in points]) for name in points[0].columns},
         np.concatenate([point.count for point in points]),
         np.concatenate([point.habit for point in points]),
         points[0].each,
     )
-    columns = {name: np.concatenate([crowd.columns[name] for crowd in crowds]) for name in crowds[0].columns}
+    columns = {name: pa.concat_arrays([crowd.columns[name] for crowd in crowds]) for name in crowds[0].columns}
     names = ("key", "group", "member", "country", "created", "closed", "active_from", "active_to", "language", "owner")
     arrays: dict[str, Any] = {name: np.concatenate([getattr(crowd, name) for crowd in crowds]) for name in names}
     return replace(crowds[0], columns=columns, endpoints=endpoints, **arrays)
@@ -145,13 +146,13 @@ def stolen(crowd: People, victims: People, share: float) -> People:
     taken = min(round(crowd.size * share), victims.size)
     late = victims.active_from > crowd.active_from.min()  # who has an account already is robbed first
     mine, theirs = np.arange(taken), np.lexsort((mix(crowd.seed, victims.key, "taken"), late))[:taken]
-    owner, account = crowd.owner.copy(), crowd.columns["account_id"].copy()
-    owner[mine], account[mine] = victims.key[theirs], victims.columns["account_id"][theirs]
+    owner = crowd.owner.copy()
+    owner[mine] = victims.key[theirs]
     start, end = crowd.active_from.copy(), crowd.active_to.copy()
     length = end[mine] - start[mine]
     theft = start[mine] + (0.5 * unit(mix(owner[mine], "theft")) * length).astype(np.int64)
     noticed = theft + ((12 + 60 * unit(mix(owner[mine], "noticed"))) * HOUR_US).astype(np.int64)
     start[mine] = np.maximum(theft, victims.active_from[theirs])
     end[mine] = np.minimum(np.minimum(noticed, end[mine]), victims.active_to[theirs])
-    columns = {**crowd.columns, "account_id": account}
+    columns = {**crowd.columns, "account_id": named("acct_", mix(owner, "id"))}
     return replace(crowd, owner=owner, columns=columns, active_from=start, active_to=end)

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Mapping
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
@@ -78,3 +79,32 @@ def hex_names(keys: Keys) -> list[str]:
     """
     text = keys.astype(">u8").tobytes().hex()
     return [text[at : at + 16] for at in range(0, len(text), 16)]
+
+
+def named(prefix: str, keys: Keys, digits: int = 16, known: NDArray[np.bool_] | None = None) -> pa.Array:
+    """Return names made of a prefix and the first hexadecimal digits of each key; null where not ``known``.
+
+    >>> named("ex_", np.array([255], np.uint64)).to_pylist()
+    ['ex_00000000000000ff']
+    """
+    width = len(prefix) + digits
+    text = np.empty((keys.size, width), np.uint8)
+    text[:, : len(prefix)] = np.frombuffer(prefix.encode(), np.uint8)
+    hexed = np.frombuffer(keys.astype(">u8").tobytes().hex().encode(), np.uint8)
+    text[:, len(prefix) :] = hexed.reshape(-1, 16)[:, :digits]
+    ends = np.arange(0, (keys.size + 1) * width, width, dtype=np.int32)
+    valid = None if known is None else pa.array(known).buffers()[1]
+    return pa.StringArray.from_buffers(keys.size, pa.py_buffer(ends), pa.py_buffer(text), valid)
+
+
+def key_of(names: pa.Array) -> Keys:
+    """Return the keys of names that :func:`named` made with all 16 digits, of one prefix and without a null.
+
+    >>> key_of(named("ex_", np.array([255], np.uint64))).tolist()
+    [255]
+    """
+    if not len(names):
+        return np.zeros(0, np.uint64)
+    ends = np.frombuffer(names.buffers()[1], np.int32)[names.offset :][: len(names) + 1]
+    text = np.frombuffer(names.buffers()[2], np.uint8)[ends[0] : ends[-1]].reshape(len(names), -1)
+    return np.frombuffer(bytes.fromhex(text[:, -16:].tobytes().decode()), ">u8").astype(np.uint64)

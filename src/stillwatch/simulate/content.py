@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from stillwatch.simulate.arrivals import Draw, Stream
-from stillwatch.simulate.chance import Floats, Ints, Keys, mix, pick, pick_index, unit, zipf
+from stillwatch.simulate.arrivals import Stream
+from stillwatch.simulate.chance import Floats, Ints, Keys, mix, pick_index, unit, zipf
 from stillwatch.simulate.corpus import Corpus, kind_of, replace_texts
+from stillwatch.simulate.day import Sent
 from stillwatch.simulate.expand import LOWER, TYPOS, expand
 from stillwatch.simulate.grammar import own_grammar
 from stillwatch.simulate.playbooks import refusals, wordings
@@ -58,21 +59,19 @@ def _jobs() -> dict[str, _Job]:
     return found
 
 
-def write(stream: Stream, draw: Draw, day_us: int, seed: int, corpus: Corpus | None = None) -> Texts:
-    """Return the texts of a day's exchanges of one stream, from the grammar or from a corpus."""
+def write(sent: Sent, day_us: int, corpus: Corpus | None = None) -> Texts:
+    """Return the texts of exchanges of one stream on one day, from the grammar or from a corpus."""
+    stream, unique = sent.stream, sent.words
     spec = stream.content.population
-    rows = stream.accounts[draw.account]
+    rows = stream.accounts[sent.author]
     key = stream.people.key[rows]
-    unique = mix(seed, key, draw.ts, np.arange(rows.size), "row")
-    if draw.again is not None:
-        unique = unique[draw.again]
     item = _items(spec, stream, rows, unique)
-    names, domain = _jobs_of_rows(stream, draw, item, day_us)
+    names, domain = _jobs_of_rows(sent, item, day_us)
     jobs = [_jobs()[name] for name in spec.jobs]
     column = {f: np.array([getattr(job, f) for job in jobs]) for f in ("bytes", "sigma", "output", "refused", "image")}
     system, tools = _standing(stream, rows, spec)
     if corpus is None:
-        roots = _roots(list(spec.jobs), names, stream, rows, draw.turn, unique)
+        roots = _roots(list(spec.jobs), names, stream, rows, sent.draw.turn, unique)
         seeds = np.stack([item, _frames(spec, stream, rows, names, item)], axis=1)
         habit = 0.3 * _normal(key) if not spec.items else 0.0
         spread = column["sigma"][names] * evenness(spec.arrivals, key, "prompt")
@@ -98,27 +97,30 @@ def _injected(spec: Population, seeds: Keys, prompt: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise(order, prompt, "\n\n")
 
 
-def _jobs_of_rows(stream: Stream, draw: Draw, item: Keys, day_us: int) -> tuple[Ints, Ints]:
+def _jobs_of_rows(sent: Sent, item: Keys, day_us: int) -> tuple[Ints, Ints]:
     """Return each row's job and domain: a person's habits, or a campaign's sweep over its curriculum."""
+    stream = sent.stream
     spec = stream.content.population
-    rows = stream.accounts[draw.account]
+    rows = stream.accounts[sent.author]
     key = stream.people.key[rows]
     weights = np.array(list(spec.jobs.values()), float)
     domains = len(own_grammar().domains)
     if stream.campaign and spec.campaign:
-        step = np.arange(rows.size) * 7919 + day_us // 3_600_000_000
+        step = sent.number * 7919 + day_us // 3_600_000_000
         cell = step % max(1, spec.campaign.cells)
         job = np.searchsorted(np.cumsum(weights) / weights.sum(), ((cell * 0.618034) % 1.0), side="right")
         return np.minimum(job, weights.size - 1), (cell * 7 + cell // domains) % domains
     if spec.items and spec.items_scope == "population":  # one list for all: no habits of one's own
         job = pick_index(weights, unit(mix(item, "job")))
         return job, (mix(item, "domain") % np.uint64(domains)).astype(np.int64)
-    account = stream.people.key[stream.accounts]
-    taste = np.stack([_normal(mix(account, j, "taste")) for j in range(weights.size)], axis=1)
+    present, account = np.unique(sent.author, return_inverse=True)
+    taste = np.stack(
+        [_normal(mix(stream.people.key[stream.accounts[present]], j, "taste")) for j in range(weights.size)], axis=1
+    )
     edges = np.cumsum(weights * np.exp(1.2 * taste), axis=1)
     edges /= edges[:, -1:]
-    session = np.where(draw.session == 0, item, draw.session)
-    job = (edges[draw.account] < unit(mix(session, "job"))[:, None]).sum(axis=1)
+    session = np.where(sent.draw.session == 0, item, sent.draw.session)
+    job = (edges[account] < unit(mix(session, "job"))[:, None]).sum(axis=1)
     topic = zipf(spec.topics, unit(mix(session, "topic")))
     owner = stream.people.group[rows] if spec.frame == "group" else key
     return np.minimum(job, weights.size - 1), (mix(owner, topic, "domain") % np.uint64(domains)).astype(np.int64)
@@ -171,7 +173,7 @@ def _styles(spec: Population, key: Keys) -> Ints:
 
 
 def _standing(stream: Stream, rows: Ints, spec: Population) -> tuple[pa.Array, pa.Array]:
-    """Return system prompts and tool schemas: constant for an account, made once for each."""
+    """Return system prompts and tool schemas: constant for an account, made once for each owner."""
     accounts, place = np.unique(rows, return_inverse=True)
     key = stream.people.key[accounts]
     owner = {"group": stream.people.group[accounts], "population": mix(spec.name, np.zeros_like(accounts))}.get(
@@ -179,14 +181,22 @@ def _standing(stream: Stream, rows: Ints, spec: Population) -> tuple[pa.Array, p
     )
     made = []
     for what, mixture in (("system", spec.system), ("tools", spec.tools)):
-        names = pick(mixture, unit(mix(owner if spec.frame == "group" else key, what)))
-        roots = np.array([-1 if name is None else own_grammar().symbol(name) for name in names.tolist()], np.int64)
-        seeds = np.stack([mix(owner, what)] * 2, axis=1)
-        domain = (mix(owner, 0, "domain") % np.uint64(len(own_grammar().domains))).astype(np.int64)
-        size = 150 + (unit(mix(owner, "long")) ** 3 * 2500)
-        shapes = np.stack([size.astype(np.int64), np.zeros(key.size, np.int64), domain], axis=1)
-        made.append(expand(own_grammar().tables, roots, seeds, shapes).take(pa.array(place)))
+        chosen = pick_index(
+            np.array(list(mixture.values()), float), unit(mix(owner if spec.frame == "group" else key, what))
+        )
+        roots = np.array([-1 if name == "none" else own_grammar().symbol(name) for name in mixture], np.int64)[chosen]
+        _, first, text = np.unique(mix(owner, chosen), return_index=True, return_inverse=True)
+        texts = _standing_texts(what, roots[first], owner[first])
+        made.append(texts.take(pa.array(text[place])))
     return made[0], made[1]
+
+
+def _standing_texts(what: str, roots: Ints, owner: Keys) -> pa.Array:
+    """Return the system prompt or tool schema of each owner."""
+    domain = (mix(owner, 0, "domain") % np.uint64(len(own_grammar().domains))).astype(np.int64)
+    size = 150 + (unit(mix(owner, "long")) ** 3 * 2500)
+    shapes = np.stack([size.astype(np.int64), np.zeros(owner.size, np.int64), domain], axis=1)
+    return expand(own_grammar().tables, roots, np.stack([mix(owner, what)] * 2, axis=1), shapes)
 
 
 def _normal(keys: Keys) -> Floats:

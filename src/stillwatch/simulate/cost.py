@@ -106,14 +106,19 @@ def _expected(stream: Stream) -> float:
 
 def _instruments(crowd: People) -> dict[str, str]:
     own = crowd.owner == crowd.key  # the owner of a stolen key pays himself
-    return _known(crowd.columns["payment"][own], crowd.columns["payment_kind"][own])
+    return _known(_names(crowd.columns["payment"])[own], _names(crowd.columns["payment_kind"])[own])
 
 
 def _networks(crowd: People) -> dict[str, str]:
     """Return the networks of the accounts' first endpoint: a /24 of a data centre, a line of a consumer."""
-    where, each = crowd.endpoints.columns, crowd.endpoints.each
-    lines = where["network_kind"][::each] == "residential"
-    return _known(np.where(lines, where["ip"][::each], where["ip_prefix"][::each]), where["network_kind"][::each])
+    kind, ip, prefix = (
+        _names(crowd.endpoints.columns[name])[:: crowd.endpoints.each] for name in ("network_kind", "ip", "ip_prefix")
+    )
+    return _known(np.where(kind == "residential", ip, prefix), kind)
+
+
+def _names(column: pa.Array) -> Names:
+    return np.asarray(column.to_numpy(zero_copy_only=False))
 
 
 def _known(names: Names, kinds: Names) -> dict[str, str]:
@@ -123,7 +128,7 @@ def _known(names: Names, kinds: Names) -> dict[str, str]:
 def _opening(crowd: People, months: float) -> float:
     """Return what opening the accounts costs, and their plans; stolen keys cost nothing here."""
     own = crowd.owner == crowd.key
-    checks, plans = crowd.columns["verification"][own].tolist(), crowd.columns["plan"][own].tolist()
+    checks, plans = _names(crowd.columns["verification"])[own], _names(crowd.columns["plan"])[own]
     opened = sum(prices()["account"][check] for check in checks)
     return float(opened + sum(prices()["plan_month"][plan] for plan in plans) * months)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from stillwatch.simulate.chance import Ints, Keys, mix, pick, pick_index, unit
@@ -20,7 +21,7 @@ _FEW, _MANY = 4, 24  # rows kept for an account; a key that a team or a fleet sh
 class Endpoints:
     """Where accounts connect from: ``each`` rows an account, how many it uses, the key of its program's settings."""
 
-    columns: dict[str, Names]
+    columns: dict[str, pa.Array]
     count: Ints
     habit: Keys
     each: int = _FEW
@@ -50,7 +51,11 @@ def connect(
     columns["tls_fingerprint"], columns["client_fingerprint"] = np.array(hello, object), np.array(order, object)
     _forget(columns, mix(key[owner], which, "net"))
     spare = np.floor(-np.log(1 - unit(mix(key, "points"))) * max(0.0, population.endpoints - 1) + 0.3)
-    return Endpoints(columns, np.minimum(1 + spare.astype(np.int64), each), client[::each], each)
+    kept = {
+        name: pa.array(values.tolist(), pa.int64() if name == "asn" else pa.string())
+        for name, values in columns.items()
+    }
+    return Endpoints(kept, np.minimum(1 + spare.astype(np.int64), each), client[::each], each)
 
 
 def _places(

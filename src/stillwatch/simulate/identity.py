@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from stillwatch.simulate.chance import Floats, Ints, Keys, hex_names, mix, pick, pick_index, unit, zipf
@@ -44,7 +45,7 @@ class People:
     active_from: Ints
     active_to: Ints
     language: Names
-    columns: dict[str, Names]
+    columns: dict[str, pa.Array]
     endpoints: Endpoints
     owner: Keys
 
@@ -86,7 +87,8 @@ def people(population: Population, count: int, span: Span, seed: int) -> People:
         created, closed = _replacements(population, created, closed, original, count, span)
     closed = np.where(closed > created, closed, -1)
     language = _languages(population, key, country)
-    columns = _columns(population, key, group, member, country, behind)
+    attributes = _columns(population, key, group, member, country, behind)
+    columns = {name: pa.array(values.tolist(), pa.string()) for name, values in attributes.items()}
     start, end = _active(population, group, member, created, closed, span)
     crowd = mix(seed, station or population.name, np.zeros_like(member) + part.pool, "crowd")
     points = connect(population, key, group, member, (country, behind, crowd))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from stillwatch.errors import ConfigError, DatasetError
 from stillwatch.simulate.corpus import Corpus
 from stillwatch.simulate.rawlogs import FORMATS, lines
 from stillwatch.simulate.spec import World
+from stillwatch.simulate.truth import Truth
 from stillwatch.simulate.world import (
     Made,
     account_table,
@@ -96,27 +96,20 @@ def simulate(
     """
     made = make_world(world, seed=seed, corpus=corpus)
     summary = Summary(world.name, seed)
-    truth = []
     folder = prepare(out, replace=replace)
-    with DatasetWriter(folder) as writer:
+    with DatasetWriter(folder) as writer, Truth(folder) as truth:
         for table in exchange_tables(made, progress):
             summary.add(table)
-            truth.append(table.select(LABELS_EXCHANGES.names))
+            truth.add(table)
             table = table.set_column(table.column_names.index("ip"), "ip", keyed(table.column("ip")))
             writer.add_exchanges(table.select([name for name in EXCHANGES.names if name in table.column_names]))
         people = account_table(made)
         _count(summary.accounts, people.column("population"))
         writer.set_accounts(canonical_accounts(people))
         writer.set_launches(launch_table(made))
-        writer.set_labels(people.select(LABELS_ACCOUNTS.names), _joined(truth))
+        writer.set_labels(people.select(LABELS_ACCOUNTS.names), truth.reader())
         writer.commit()
     return summary
-
-
-def _joined(truth: list[pa.Table]) -> pa.Table:
-    if not truth:
-        return LABELS_EXCHANGES.empty_table()
-    return pa.concat_tables(truth).sort_by("exchange_id")
 
 
 def simulate_logs(
@@ -145,37 +138,44 @@ def simulate_logs(
     folder = prepare(out, replace=replace)
     (folder / "logs").mkdir(parents=True)
     (folder / "labels").mkdir()
-    truth = []
-    for table in exchange_tables(made, progress):
-        summary.add(table)
-        truth.append(table.select(LABELS_EXCHANGES.names))
-        _write_log(table, folder / "logs", form)
+    with Truth(folder) as truth:
+        for table in exchange_tables(made, progress):
+            summary.add(table)
+            truth.add(table)
+            _write_log(table, folder / "logs", form)
+        with pq.ParquetWriter(folder / "labels" / "exchanges.parquet", LABELS_EXCHANGES) as labels:
+            for batch in truth.reader():
+                labels.write_batch(batch)
     people = account_table(made)
     _count(summary.accounts, people.column("population"))
     _write_people(made, people, folder)
     pq.write_table(people.select(LABELS_ACCOUNTS.names).cast(LABELS_ACCOUNTS), folder / "labels" / "accounts.parquet")
-    pq.write_table(_joined(truth).cast(LABELS_EXCHANGES), folder / "labels" / "exchanges.parquet")
     return summary
 
 
 def _write_log(table: pa.Table, folder: Path, form: str) -> None:
     day = str(table.column("ts")[0].as_py())[:10]
-    names = [name for name in EXCHANGES.names if name in table.column_names]
-    table = table.select([name for name in names if name != "ip_prefix"])
-    whole = table.column("ts").cast(pa.int64())
+    names = [name for name in EXCHANGES.names if name in table.column_names and name != "ip_prefix"]
+    table = table.select(names)
+    place = names.index("ts")
     if form == "csv":
         stamps = table.column("ts").cast(pa.timestamp("us")).cast(pa.string())
-        rows: Iterable[dict[str, Any]] = table.set_column(names.index("ts"), "ts", stamps).to_pylist()
-        with (folder / f"{day}.csv").open("w", encoding="utf-8", newline="") as handle:
-            writer = csv.DictWriter(handle, list(table.column_names), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(_flat(row) for row in rows)
+        _write_csv(table.set_column(place, "ts", stamps), folder / f"{day}.csv")
         return
-    rows = table.set_column(names.index("ts"), "ts", whole).to_pylist()
-    with (folder / f"{day}.jsonl").open("w", encoding="utf-8") as handle:
+    rows = table.set_column(place, "ts", table.column("ts").cast(pa.int64())).to_pylist()
+    with (folder / f"{day}.jsonl").open("a", encoding="utf-8") as handle:
         if form == "ndjson":
             rows = [{**row, "ts": row["ts"] / 1e6} for row in rows]
         handle.writelines(lines(list(rows), form))
+
+
+def _write_csv(table: pa.Table, file: Path) -> None:
+    begun = file.exists()
+    with file.open("a", encoding="utf-8", newline="") as handle:
+        writer = csv.DictWriter(handle, list(table.column_names), lineterminator="\n")
+        if not begun:
+            writer.writeheader()
+        writer.writerows(_flat(row) for row in table.to_pylist())
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

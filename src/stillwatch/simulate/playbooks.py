@@ -60,10 +60,8 @@ def relayed(stream: Stream, draw: Draw) -> tuple[Draw, Draw]:
         place = (mix(draw.session, attempt, "sent by") % np.uint64(pool.size)).astype(np.int64)
         open_ = (fleet.active_from[pool[place]] <= draw.ts) & (draw.ts < fleet.active_to[pool[place]])
         chosen = np.where((chosen < 0) & open_, place, chosen)
-    sent = chosen >= 0
-    kept = replace(
-        draw, account=draw.account[sent], ts=draw.ts[sent], session=draw.session[sent], turn=draw.turn[sent], again=None
-    )
+    sent = np.flatnonzero(chosen >= 0)
+    kept = draw.take(sent)
     return kept, replace(kept, account=chosen[sent])
 
 

@@ -1,124 +1,109 @@
-"""Assemble a day's exchanges of one stream as canonical columns: texts, endpoints and the facts of the answer."""
+"""Compose exchanges of one stream on one day as canonical columns: texts, endpoints and the facts of the answer."""
 
 from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from stillwatch.simulate.arrivals import Draw, Stream, draw_day
-from stillwatch.simulate.chance import Floats, Ints, Keys, hex_names, mix, pick, pick_index, unit
+from stillwatch.simulate.chance import Floats, Ints, Keys, mix, named, pick_index, unit
 from stillwatch.simulate.content import Texts, write
 from stillwatch.simulate.corpus import Corpus
-from stillwatch.simulate.identity import DAY_US, HOUR_US, Names
-from stillwatch.simulate.playbooks import relayed
+from stillwatch.simulate.day import Sent
+from stillwatch.simulate.identity import DAY_US, HOUR_US
 from stillwatch.simulate.rhythm import evenness, unseen
 from stillwatch.simulate.spec import World
+
+Flags = NDArray[np.bool_]
 
 _LIMITS = np.array([40, 6, 14, 4, 10, 16, 8, 2], float)  # how many programs set which limit; most set none
 _WARMTH = np.array([45, 14, 8, 5, 4, 12, 2, 10], float)
 
 
-def day_rows(
-    stream: Stream, world: World, launches: dict[str, int], day_us: int, seed: int, corpus: Corpus | None = None
-) -> pa.Table | None:
-    """Return the exchanges of a stream on one day, identifiers raw, with ``is_campaign``; None when there are none."""
-    draw = draw_day(stream, day_us, list(launches.values()), seed)
-    draw, sent = relayed(stream, draw)
-    if not draw.ts.size:
-        return None
-    texts = write(stream, draw, day_us, seed, corpus)
-    stream, draw = stream.carrier or stream, sent
-    row = mix(seed, stream.people.key[stream.accounts[draw.account]], draw.ts, np.arange(draw.ts.size), "exchange")
-    columns: dict[str, object] = {"ts": pa.array(draw.ts, pa.timestamp("us", tz="UTC"))}
-    found = _where_from(stream, draw, row)
-    columns |= _ids(stream, draw, row) | found
-    columns["model"] = pa.array(_models(stream, draw, row, world, launches), pa.string())
-    columns |= _retained(stream, draw, texts)
-    settings, limit = _settings(stream, draw, row, pc.equal(found["surface"], "web"))
-    columns |= settings | _answers(stream, texts, draw, row, limit)
-    columns["is_campaign"] = pa.array(np.full(draw.ts.size, stream.campaign))
+def compose(sent: Sent, world: World, launches: dict[str, int], day_us: int, corpus: Corpus | None = None) -> pa.Table:
+    """Return exchanges of one stream on one day as canonical columns, identifiers raw, in the order given."""
+    texts = write(sent, day_us, corpus)
+    columns: dict[str, object] = {"ts": pa.array(sent.draw.ts, pa.timestamp("us", tz="UTC"))}
+    found = _where_from(sent)
+    columns |= _ids(sent) | found
+    columns["model"] = _models(sent, world, launches)
+    columns |= _retained(sent, texts)
+    settings, limit = _settings(sent, pc.equal(found["surface"], "web"))
+    columns |= settings | _answers(sent, texts, limit)
+    if world.reasoning:
+        columns["prior_reasoning_id"] = named("rsn_", sent.back, known=sent.back != 0)
     return pa.table(columns)
 
 
-def _strings(values: Names) -> pa.Array:
-    return pa.array(values.tolist(), pa.string())
-
-
-def _ids(stream: Stream, draw: Draw, row: Keys) -> dict[str, pa.Array]:
-    people, rows = stream.people, stream.accounts[draw.account]
-    key = people.key[rows]
-    accounts = _strings(people.columns["account_id"])
+def _ids(sent: Sent) -> dict[str, pa.Array]:
+    stream, row = sent.sender, sent.row
+    people, rows = stream.people, stream.accounts[sent.draw.account]
+    key, owner, session = people.key[rows], people.owner[rows], sent.draw.session
     which = (unit(mix(row, "key")) < 0.12) & (unit(mix(key, "two")) < 0.3)
-    turn = draw.session != 0
     ends = unit(mix(key, "declares")) < stream.content.population.end_users
     user = mix(key, (60 * unit(mix(row, "user")) ** 2).astype(np.int64), "user")
     return {
-        "exchange_id": pa.array([f"ex_{name}" for name in hex_names(mix(row, "id"))]),
-        "account_id": accounts.take(pa.array(rows)),
-        "api_key_id": pa.array(
-            [f"key_{name[:12]}" for name in hex_names(mix(people.owner[rows], which.astype(np.int64), "api"))]
-        ),
-        "session_id": _masked([f"s_{name}" for name in hex_names(draw.session)], turn),
-        "end_user_id": _masked([f"u_{name[:10]}" for name in hex_names(user)], ends),
+        "exchange_id": named("ex_", sent.identifier),
+        "account_id": named("acct_", mix(owner, "id")),
+        "api_key_id": named("key_", mix(owner, which.astype(np.int64), "api"), 12),
+        "session_id": named("s_", session, known=session != 0),
+        "end_user_id": named("u_", user, 10, known=ends),
     }
 
 
-def _masked(values: list[str], keep: np.ndarray) -> pa.Array:
-    return pa.array(values, pa.string(), mask=~np.broadcast_to(np.asarray(keep, bool), (len(values),)))
-
-
-def _where_from(stream: Stream, draw: Draw, row: Keys) -> dict[str, pa.Array]:
+def _where_from(sent: Sent) -> dict[str, pa.Array]:
     """Return the endpoint columns: a session stays where it began, and who travels is three days in a place."""
-    people, rows = stream.people, stream.accounts[draw.account]
-    begun = np.where(draw.session == 0, mix(row, "spot"), draw.session)
+    people, rows, draw = sent.sender.people, sent.sender.accounts[sent.draw.account], sent.draw
+    begun = np.where(draw.session == 0, mix(sent.row, "spot"), draw.session)
     travels = unit(mix(people.key[rows], "travels")) < people.population.travel
     begun = np.where(travels, mix(people.key[rows], draw.ts // (3 * DAY_US)), begun)
     spot = unit(mix(begun, "spot"))
     which = (people.endpoints.count[rows] * spot**1.6).astype(np.int64)
     index = pa.array(rows * people.endpoints.each + which)
-    found: dict[str, pa.Array] = {}
-    for name, values in people.endpoints.columns.items():
-        kind = pa.int64() if name == "asn" else pa.string()
-        found[name] = pa.array(values.tolist(), kind).take(index)
+    found = {name: values.take(index) for name, values in people.endpoints.columns.items()}
     web = pc.equal(found["surface"], "web")
     found["endpoint"] = pc.if_else(web, "/web/chat", "/v1/chat/completions")
     return found
 
 
-def _models(stream: Stream, draw: Draw, row: Keys, world: World, launches: dict[str, int]) -> Names:
-    """Return the model of each row: an account's habit, and the way to a launched one (fast in a campaign)."""
-    people, rows = stream.people, stream.accounts[draw.account]
-    key = people.key[rows]
-    habit = np.where(unit(mix(row, "stray")) < 0.1, unit(mix(row, "model")), unit(mix(key, "model")))
-    models = pick(world.models, habit)
+def _models(sent: Sent, world: World, launches: dict[str, int]) -> pa.Array:
+    """Return the model of each row: that of its stage, or an account's habit and the way to a launched one."""
+    stream, row, ts = sent.sender, sent.row, sent.draw.ts
+    key = stream.people.key[stream.accounts[sent.draw.account]]
     spec = stream.content.population
-    for name, released in launches.items():
-        age_h = (draw.ts - released) / HOUR_US
+    if spec.part.stage and spec.part.stage.model:
+        return pa.array([spec.part.stage.model]).take(pa.array(np.zeros(row.size, np.int64)))
+    habit = np.where(unit(mix(row, "stray")) < 0.1, unit(mix(row, "model")), unit(mix(key, "model")))
+    model = pick_index(np.array(list(world.models.values()), float), habit)
+    for number, released in enumerate(launches.values(), len(world.models)):
+        age_h = (ts - released) / HOUR_US
         if stream.campaign and spec.campaign:
             share = spec.campaign.shift * np.clip(age_h / max(spec.campaign.shift_hours, 0.1) * 2, 0.0, 1.0)
             moved = unit(mix(row, "moved")) < share
         else:
             delay = -np.log(1 - unit(mix(key, "delay"))) * spec.follow_days * 24
             moved = (age_h > delay) & (unit(mix(key, "follows")) < spec.follow + 0.3) & (unit(mix(row, "moved")) < 0.8)
-        models = np.where(moved & (age_h >= 0), name, models)
-    return np.asarray(models)
+        model = np.where(moved & (age_h >= 0), number, model)
+    return pa.array([*world.models, *launches]).take(pa.array(model))
 
 
-def _retained(stream: Stream, draw: Draw, texts: Texts) -> dict[str, pa.Array]:
+def _retained(sent: Sent, texts: Texts) -> dict[str, pa.Array]:
     """Return the text columns, null for accounts whose contract lets the provider keep no text."""
     named = {"prompt_text": texts.prompt, "system_text": texts.system, "tools_json": texts.tools}
-    kept = unit(mix(stream.people.key[stream.accounts[draw.account]], "retained")) < stream.content.population.retained
+    stream = sent.sender
+    key = stream.people.key[stream.accounts[sent.draw.account]]
+    kept = unit(mix(key, "retained")) < stream.content.population.retained
     if kept.all():
         return named
     return {name: pc.if_else(pa.array(kept), text, pa.nulls(kept.size, pa.string())) for name, text in named.items()}
 
 
-def _settings(stream: Stream, draw: Draw, row: Keys, web: pa.Array) -> tuple[dict[str, pa.Array], Ints]:
+def _settings(sent: Sent, web: pa.Array) -> tuple[dict[str, pa.Array], Ints]:
     """Return request settings, which are a program's habit, and the output limit (0: none)."""
-    rows = stream.accounts[draw.account]
+    row, people = sent.row, sent.sender.people
     usual = unit(mix(row, "unusual")) > 0.06
-    habit = np.where(usual, stream.people.endpoints.habit[rows], row)
+    habit = np.where(usual, people.endpoints.habit[sent.sender.accounts[sent.draw.account]], row)
     page = web.to_numpy(zero_copy_only=False)
     limit = np.array([0, 512, 1024, 2000, 2048, 4096, 8192, 16000])[pick_index(_LIMITS, unit(mix(habit, "limit")))]
     limit = np.where(page, 0, limit)
@@ -132,43 +117,56 @@ def _settings(stream: Stream, draw: Draw, row: Keys, web: pa.Array) -> tuple[dic
     }, limit
 
 
-def _answers(stream: Stream, texts: Texts, draw: Draw, row: Keys, limit: Ints) -> dict[str, pa.Array]:
+def _answers(sent: Sent, texts: Texts, limit: Ints) -> dict[str, pa.Array]:
     """Return status, tokens, latency and how the answer ended."""
+    row = sent.row
     size = sum(
         pc.fill_null(pc.binary_length(part), 0).to_numpy(zero_copy_only=False)
         for part in (texts.prompt, texts.system, texts.tools)
     )
-    before = draw.turn * (350 + 250 * unit(mix(row, "history")))
-    image = np.where(texts.image, 1100, 0)
+    context, longer, spread = _lengths(sent)
+    before = sent.draw.turn * (350 + 250 * unit(mix(row, "history"))) + context
     status = np.array([200, 429, 500, 400])[np.searchsorted([0.975, 0.99, 0.994], unit(mix(row, "status")))]
     good = status == 200
     refused = good & (unit(mix(row, "refused")) < texts.refused)
-    kind, key = stream.content.population.arrivals, stream.people.key[stream.accounts[draw.account]]
-    context, longer = unseen(kind, key, row)
-    before = before + context
-    spread = 0.8 * evenness(kind, key, "answer")
     output = (longer * np.exp(np.log(texts.output_median) + spread * _normal(row))).astype(np.int64) + 1
     output = np.where(refused, 30 + output % 60, np.where(limit > 0, np.minimum(output, limit), output))
-    stop = np.where(refused, "refusal", np.where((limit > 0) & (output >= limit), "length", "stop"))
-    stop = np.where(
-        texts.tools.is_valid().to_numpy(zero_copy_only=False) & (stop == "stop") & (unit(mix(row, "tool")) < 0.6),
-        "tool_calls",
-        stop,
-    )
     latency = 250 + 11.0 * output * np.exp(0.35 * _normal(mix(row, "slow")))
     thinks = unit(mix(row, "thinks")) < 0.25
-    modalities = [["text", "image"] if seen else ["text"] for seen in texts.image.tolist()]
+    tokens = size / 3.9 + before + np.where(texts.image, 1100, 0) + 8
     return {
         "status": pa.array(status, pa.int64()),
-        "input_tokens": pa.array((size / 3.9 + before + image + 8).astype(np.int64), mask=~good),
+        "input_tokens": pa.array(tokens.astype(np.int64), mask=~good),
         "output_tokens": pa.array(output, mask=~good),
         "reasoning_tokens": pa.array((output * 0.4).astype(np.int64), mask=~(good & thinks)),
-        "cached_tokens": pa.array((before * 0.8).astype(np.int64), mask=~(good & (draw.turn > 0))),
-        "modalities": pa.array(modalities, pa.list_(pa.string())),
-        "stop_reason": _masked(stop.tolist(), good),
+        "cached_tokens": pa.array((before * 0.8).astype(np.int64), mask=~(good & (sent.draw.turn > 0))),
+        "modalities": _modalities(texts.image),
+        "stop_reason": _stops(row, texts, refused, (limit > 0) & (output >= limit), good),
         "refused": pa.array(refused, mask=~good),
         "latency_ms": pa.array(np.round(latency, 1), mask=~good),
     }
+
+
+def _lengths(sent: Sent) -> tuple[Floats, Floats, Floats]:
+    """Return tokens of unseen context, a factor on the answer's tokens and the log-sd of their spread."""
+    kind = sent.sender.content.population.arrivals
+    key = sent.sender.people.key[sent.sender.accounts[sent.draw.account]]
+    return *unseen(kind, key, sent.row), 0.8 * evenness(kind, key, "answer")
+
+
+def _stops(row: Keys, texts: Texts, refused: Flags, full: Flags, good: Flags) -> pa.Array:
+    """Return why each answer ended; null where there is none."""
+    tool = texts.tools.is_valid().to_numpy(zero_copy_only=False) & (unit(mix(row, "tool")) < 0.6)
+    reason = np.where(refused, 2, np.where(full, 1, np.where(tool, 3, 0)))
+    return pa.array(["stop", "length", "refusal", "tool_calls"]).take(pa.array(reason, mask=~good))
+
+
+def _modalities(image: Flags) -> pa.Array:
+    """Return the list ["text"] or ["text", "image"] of each row."""
+    ends = np.concatenate([[0], np.cumsum(1 + image)])
+    kind = np.zeros(ends[-1], np.int64)
+    kind[ends[1:][image] - 1] = 1
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(["text", "image"]).take(pa.array(kind)))
 
 
 def _normal(keys: Keys) -> Floats:

@@ -146,8 +146,8 @@ def load_world(name: str | Path, *, scale: float = 1.0, settings: Sequence[str] 
     """Read a named world or a world file.
 
     ``settings`` are ``campaign.NAME.KEY=VALUE``, ``campaigns.KEY=VALUE`` (every campaign) or ``world.KEY=VALUE``;
-    ``scale`` multiplies the number of accounts of every population and campaign, and declared exchanges. Raises :class:`ConfigError` with file
-    and line on an unknown key, a wrong type or a name that is not there.
+    ``scale`` multiplies the number of accounts of every population and campaign, and declared exchanges. Raises
+    :class:`ConfigError` with file and line on an unknown key, a wrong type or a name that is not there.
 
     >>> world = load_world("tiny", settings=["campaign.reasoning.paraphrase=3"])
     >>> [(p.name, p.campaign.paraphrase) for p, _ in world.campaigns][0]

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import hmac
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from stillwatch.simulate.arrivals import Stream, rates, volume
 from stillwatch.simulate.cast import campaign_cast
+from stillwatch.simulate.chance import Keys
 from stillwatch.simulate.corpus import Corpus
+from stillwatch.simulate.day import Sent, pieces, send, with_references
 from stillwatch.simulate.enforcement import mistaken
 from stillwatch.simulate.identity import DAY_US, People, Span, people
-from stillwatch.simulate.reasoning import Vault, carried_on
-from stillwatch.simulate.rows import day_rows, epoch_us
-from stillwatch.simulate.spec import World
+from stillwatch.simulate.reasoning import Vault
+from stillwatch.simulate.rows import compose, epoch_us
+from stillwatch.simulate.spec import Population, World
 from stillwatch.tables.schema import ACCOUNTS, LAUNCHES, TIMESTAMP
 from stillwatch.types import Progress, silent
 
+Part = list[Sent]
+_THREADS = 2  # each holds a piece of some hundred megabytes
 _KEY = b"stillwatch simulated worlds: no secret"
 
 
@@ -72,66 +77,63 @@ def make_world(world: World, *, seed: int = 0, corpus: Corpus | None = None) -> 
 
 
 def exchange_tables(made: Made, progress: Progress = silent) -> Iterator[pa.Table]:
-    """Yield a table a day, ordered by time, identifiers raw, with the truth in ``population`` and ``campaign_id``."""
+    """Yield exchanges in order of time, a row group's worth at a time and never two days in one table.
+
+    Identifiers are raw; ``population`` and ``campaign_id`` are the truth. Two tables are made at once, in threads; what
+    comes out does not depend on that.
+    """
+    robbed = _robbed(made.crowds)
     days = made.days()
     vaults: dict[str, Vault] = defaultdict(Vault)
-    robbed = _robbed(made.crowds)
-    for number, day in enumerate(days):
-        parts = []
-        for stream in made.streams:
-            table = day_rows(stream, made.world, made.launches, day, made.seed, made.corpus)
-            if table is not None:
-                parts.append(_true(_staged(table, stream, made.world, vaults), stream, robbed))
-        progress("simulate", number + 1, len(days), "days")
-        if parts:
-            yield pa.concat_tables(parts).sort_by([("ts", "ascending"), ("exchange_id", "ascending")]).combine_chunks()
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for number, day_us in enumerate(days):
+            work = partial(_piece, made, robbed, day_us)
+            yield from _ahead(pool, work, pieces(_day(made, day_us, pool, vaults)))
+            progress("simulate", number + 1, len(days), "days")
 
 
-def _staged(table: pa.Table, stream: Stream, world: World, vaults: dict[str, Vault]) -> pa.Table:
-    """Return the exchanges with the model of their stage, and the reasoning references they send back."""
-    origin = stream.carrier or stream
-    stage = origin.content.population.part.stage
-    if stage and stage.model:
-        model = pa.array([stage.model] * table.num_rows, pa.string())
-        table = table.set_column(table.column_names.index("model"), "model", model)
-    if not world.reasoning:
-        return table
-    vault = vaults[origin.people.population.name]
-    back = (
-        vault.replayed(table)
-        if stage and stage.replays
-        else carried_on(table, world.reasoning, _owners(table, origin.people))
-    )
-    if origin.campaign and not (stage and stage.replays):
-        vault.keep(table)
-    return table.append_column("prior_reasoning_id", back)
+def _ahead(pool: Executor, work: Callable[[Part], pa.Table], parts: Iterable[Part]) -> Iterator[pa.Table]:
+    """Yield what ``work`` makes of each part, in order, with as many parts in work as there are threads."""
+    pending: deque[Future[pa.Table]] = deque()
+    for part in parts:
+        pending.append(pool.submit(work, part))
+        if len(pending) > _THREADS:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
 
 
-def _owners(table: pa.Table, crowd: People) -> pa.Array | None:
-    """Return who runs the account of each exchange where one owner runs the group's; None where each has its own."""
-    paid = crowd.population.shared.get("payment")
-    if crowd.population.frame != "group" or crowd.population.campaign or not paid or paid.share < 1:
-        return None
-    owner = dict(zip(crowd.columns["account_id"].tolist(), crowd.group.tolist(), strict=True))
-    return pa.array([f"{owner[name]:x}" for name in table["account_id"].to_pylist()], pa.string())
+def _day(made: Made, day_us: int, pool: Executor, vaults: dict[str, Vault]) -> list[Sent]:
+    """Return what every stream sends on a day, with the reasoning references sent back where the world has them."""
+    launches = list(made.launches.values())
+    drawn = pool.map(lambda stream: send(stream, day_us, launches, made.seed), made.streams)
+    found = [sent for sent in drawn if sent is not None]
+    share = made.world.reasoning
+    return [with_references(sent, share, vaults) for sent in found] if share else found
 
 
-def _true(table: pa.Table, stream: Stream, robbed: pa.Array) -> pa.Table:
-    """Return the exchanges with the truth: whose work they are, and whose account they came through."""
-    stream = stream.carrier or stream
-    campaign = pa.array([stream.people.population.name if stream.campaign else None] * table.num_rows, pa.string())
-    table = table.drop_columns(["is_campaign"]).append_column("campaign_id", campaign)
-    return table.append_column("population", _labels(table["account_id"], stream.people, robbed))
+def _piece(made: Made, robbed: Keys, day_us: int, part: list[Sent]) -> pa.Table:
+    """Return a piece of a day with the truth: whose work each exchange is, and whose account it came through."""
+    tables = [_true(compose(sent, made.world, made.launches, day_us, made.corpus), sent, robbed) for sent in part]
+    return pa.concat_tables(tables).sort_by([("ts", "ascending"), ("exchange_id", "ascending")]).combine_chunks()
 
 
-def _labels(accounts: pa.ChunkedArray, crowd: People, robbed: pa.Array) -> pa.ChunkedArray:
-    return pc.if_else(pc.is_in(accounts, robbed), "stolen_key_victim", _label(crowd))
+def _true(table: pa.Table, sent: Sent, robbed: Keys) -> pa.Table:
+    sender = sent.sender
+    campaign = pa.array([sender.people.population.name if sender.campaign else None], pa.string())
+    whose = _labels(sender.people.owner[sender.accounts[sent.draw.account]], sender.people, robbed)
+    every = pa.array(np.zeros(table.num_rows, np.int64))
+    return table.append_column("campaign_id", campaign.take(every)).append_column("population", whose)
 
 
-def _robbed(crowds: list[People]) -> pa.Array:
-    """Return the accounts whose keys a campaign uses."""
-    taken = [name for crowd in crowds for name in crowd.columns["account_id"][crowd.owner != crowd.key].tolist()]
-    return pa.array(taken, pa.string())
+def _labels(owner: Keys, crowd: People, robbed: Keys) -> pa.Array:
+    names = pa.array([_label(crowd.population), "stolen_key_victim"])
+    return names.take(pa.array(np.isin(owner, robbed).astype(np.int64)))
+
+
+def _robbed(crowds: list[People]) -> Keys:
+    """Return the keys of the accounts that a campaign uses without being their owner."""
+    return np.concatenate([crowd.owner[crowd.owner != crowd.key] for crowd in crowds])
 
 
 def account_table(made: Made) -> pa.Table:
@@ -139,24 +141,20 @@ def account_table(made: Made) -> pa.Table:
     parts, robbed = [], _robbed(made.crowds)
     for crowd in made.crowds:
         mine = pa.array(crowd.owner == crowd.key)
-        columns = {name: pa.array(values.tolist(), pa.string()) for name, values in crowd.columns.items()}
+        columns = dict(crowd.columns)
         columns["created_at"] = pa.array(crowd.created, TIMESTAMP)
         columns["closed_at"] = pa.array(crowd.closed, TIMESTAMP, mask=crowd.closed < 0)
         campaign = crowd.population.name if crowd.population.campaign else None
-        columns["population"] = _labels(columns["account_id"], crowd, robbed)
+        columns["population"] = _labels(crowd.owner, crowd, robbed)
         columns["campaign_id"] = pa.array([campaign] * crowd.size, pa.string())
         parts.append(pa.table(columns).filter(mine))
     return pa.concat_tables(parts).sort_by("account_id")
 
 
-def _label(crowd: People) -> str:
-    return (
-        "campaign"
-        if crowd.population.campaign
-        else crowd.population.name.split("_")[0]
-        if crowd.population.name.startswith("framework")
-        else crowd.population.name
-    )
+def _label(population: Population) -> str:
+    if population.campaign:
+        return "campaign"
+    return "framework" if population.name.startswith("framework") else population.name
 
 
 def launch_table(made: Made) -> pa.Table:
