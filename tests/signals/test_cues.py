@@ -70,6 +70,24 @@ def test_automaton_finds_what_a_plain_search_finds(text: str) -> None:
     assert found == +Counter({label: count(normal(text), pattern(phrase)) for phrase, label in PHRASES})
 
 
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.sampled_from(["step", "by", "footsteps", "c++"]), max_size=8),
+    st.lists(st.sampled_from(" \n,;_"), min_size=1, max_size=4),
+)
+def test_runs_of_spaces_and_marks_are_one_space(words: list[str], gap: list[str]) -> None:
+    """However many spaces and marks part the words, each phrase is found as often, and counted once."""
+    plain, far = (scan(build(PHRASES), *spans(pa.array([mark.join(words) + mark]))) for mark in (" ", "".join(gap)))
+    assert plain.labels.tolist() == far.labels.tolist()
+    assert plain.times.tolist() == far.times.tolist()
+
+
+def test_more_states_than_fit_are_a_clear_error() -> None:
+    """Phrases of more than 65,536 states are refused when the automaton is built."""
+    with pytest.raises(ConfigError, match="states"):
+        build([("a" + chr(0x4E00 + n) * 40, 0) for n in range(600)])
+
+
 def test_many_hits_in_many_texts_outgrow_no_buffer() -> None:
     """Rows keep their own hits when there are more than the first buffer holds."""
     texts = pa.array(["step by step summary 打分 c++ <think> шаги", None, ""] * 300)

@@ -16,27 +16,33 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from stillwatch.errors import ConfigError
 from stillwatch.signals.characters import U8, U16, Class, class_of, kind_of, point_at, tables
-from stillwatch.signals.compiled import compiled, inlined, whole
+from stillwatch.signals.compiled import inlined, lean, whole
 
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 KEPT = "+#<>"
-_ROOT = 0
+_ROOT, _SPACE = 0, 0x20
+_NEAR, _WIDTH, _OTHER, _MOST_STATES = 32, 256, 255, 1 << 16
 
 
 class Automaton(NamedTuple):
     """The compiled phrases: a dense table of moves and, a state, which labels it completes.
 
-    ``moves`` int32, shape (states × symbols,): the next state times ``symbols``, inverted (``~``) when that state
-    completes a phrase. ``symbol`` uint8, shape (256,), the symbol of a byte. ``labels[starts[s]:starts[s + 1]]`` are
-    completed by state s. ``size`` is the number of labels.
+    ``near`` uint16, shape (states × 32,), is the next state by state and symbol for the 32 symbols that are frequent:
+    a line of cache a state. ``far``, shape (states × 256,), holds all. ``symbol`` uint8, shape (256,), is the symbol of
+    a byte of normal text, ``ascii`` that of a byte of raw ASCII text (255 for bytes of other scripts). States from
+    ``first`` on complete ``labels[starts[state - first]:starts[state - first + 1]]``. ``size`` is the number of labels.
     """
 
-    moves: I32
+    near: U16
+    far: U16
     symbol: U8
+    ascii: U8
     starts: I32
     labels: I32
+    first: int
     size: int
 
 
@@ -80,24 +86,57 @@ def pattern(phrase: str) -> str:
 def build(phrases: Sequence[tuple[str, int]]) -> Automaton:
     """Return the automaton of (phrase, label) pairs; several phrases may share a label.
 
+    Raises :class:`~stillwatch.errors.ConfigError` when the phrases make more states than 16 bits can tell apart.
+
     >>> build([("step by step", 0), ("summar*", 1)]).size
     2
     """
     patterns = [(pattern(phrase).encode(), label) for phrase, label in phrases]
     symbol = np.zeros(256, np.uint8)
-    used = sorted({byte for text, _ in patterns for byte in text})
+    used = sorted({byte for text, _ in patterns for byte in text}, key=lambda byte: (byte != _SPACE, byte < 0x61, byte))
     symbol[used] = np.arange(1, len(used) + 1)
     children, completed = _trie(patterns)
-    moves, order, fails = _moves(children, symbol, len(used) + 1)
+    moves, order, fails = _moves(children, symbol)
     for state in order:
         completed[state] = completed[state] + completed[fails[state]]
-    starts = np.zeros(len(children) + 1, np.int32)
-    np.cumsum([len(labels) for labels in completed], out=starts[1:])
-    labels = np.array([label for found in completed for label in found], np.int32)
-    ends = np.diff(starts) > 0
-    scaled = (moves * np.int32(len(used) + 1)).astype(np.int32)
-    scaled[ends[moves]] = ~scaled[ends[moves]]
-    return Automaton(scaled.ravel(), symbol, starts, labels, max((label for _, label in phrases), default=-1) + 1)
+    moves, completed = _steady(moves, completed, _after_space(children), int(symbol[_SPACE]))
+    if len(completed) > _MOST_STATES:
+        raise ConfigError(f"the phrases make {len(completed):,} states; {_MOST_STATES:,} fit")
+    size = max((label for _, label in phrases), default=-1) + 1
+    return _packed(moves, completed, symbol, size)
+
+
+def _packed(moves: I32, completed: list[list[int]], symbol: U8, size: int) -> Automaton:
+    """Lay out the tables, the states that complete something last."""
+    ends = np.array([bool(labels) for labels in completed])
+    old = np.argsort(ends, kind="stable")
+    found = [completed[state] for state in old if ends[state]]
+    starts = np.zeros(len(found) + 1, np.int32)
+    np.cumsum([len(labels) for labels in found], out=starts[1:])
+    labels = np.array([label for some in found for label in some], np.int32)
+    far = np.argsort(old).astype(np.uint16)[moves[old]]
+    near = far[:, :_NEAR].ravel()
+    return Automaton(near, far.ravel(), symbol, _plain(symbol), starts, labels, len(old) - len(found), size)
+
+
+def _after_space(children: list[dict[int, int]]) -> npt.NDArray[np.bool_]:
+    """Say of each state whether a space leads to it."""
+    found = np.zeros(len(children), bool)
+    found[[child for moves in children for byte, child in moves.items() if byte == _SPACE]] = True
+    return found
+
+
+def _steady(
+    moves: I32, completed: list[list[int]], after_space: npt.NDArray[np.bool_], space: int
+) -> tuple[I32, list[list[int]]]:
+    """Let further spaces change nothing, so that runs of them need no care: a state behind a space keeps to itself,
+    or, where it completes something, moves to a twin that does not.
+    """
+    twins = [state for state in np.flatnonzero(after_space).tolist() if completed[state]]
+    still = np.arange(len(moves), dtype=np.int32)
+    still[twins] = len(moves) + np.arange(len(twins))
+    moves[after_space, space] = still[after_space]
+    return np.concatenate([moves, moves[twins]]), completed + [[] for _ in twins]
 
 
 def _trie(patterns: Sequence[tuple[bytes, int]]) -> tuple[list[dict[int, int]], list[list[int]]]:
@@ -115,9 +154,9 @@ def _trie(patterns: Sequence[tuple[bytes, int]]) -> tuple[list[dict[int, int]], 
     return children, completed
 
 
-def _moves(children: list[dict[int, int]], symbol: U8, symbols: int) -> tuple[I32, list[int], list[int]]:
+def _moves(children: list[dict[int, int]], symbol: U8) -> tuple[I32, list[int], list[int]]:
     """Fill the moves of every state breadth first; return them, that order, and the fall-back state of each."""
-    moves = np.zeros((len(children), symbols), np.int32)
+    moves = np.zeros((len(children), _WIDTH), np.int32)
     fails, order, queue = [0] * len(children), [], deque([_ROOT])
     while queue:
         state = queue.popleft()
@@ -129,6 +168,9 @@ def _moves(children: list[dict[int, int]], symbol: U8, symbols: int) -> tuple[I3
             moves[state, symbol[byte]] = child
             queue.append(child)
     return moves, order, fails
+
+
+_Machine = tuple[U16, U16, U8, U8, I32, I32, int]
 
 
 class Hits(NamedTuple):
@@ -155,9 +197,7 @@ def scan(automaton: Automaton, data: U8, starts: I64, ends: I64) -> Hits:
     row = 0
     while row < len(starts):
         found = (np.empty(room, np.int32), np.empty(room, np.int32))
-        done, used = _scan_rows(
-            automaton[:4], (data, starts, ends), (kinds, bare, _plain()), tallies, found, offsets, row
-        )
+        done, used = _scan_rows(automaton[:7], (data, starts, ends), (kinds, bare), tallies, found, offsets, row)
         parts.append((found[0][:used], found[1][:used]))
         row = done
     np.cumsum(offsets, out=offsets)
@@ -166,20 +206,22 @@ def scan(automaton: Automaton, data: U8, starts: I64, ends: I64) -> Hits:
     return Hits(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]), offsets)
 
 
-def _plain() -> U8:
-    """Return the normal form of each ASCII byte, 0 for the bytes of other scripts."""
-    plain = np.zeros(256, np.uint8)
-    plain[:128] = 0x20
+def _plain(symbol: U8) -> U8:
+    """Return the symbol of the normal form of each ASCII byte, _OTHER for the bytes of other scripts."""
+    plain = np.full(256, _OTHER, np.uint8)
+    plain[:128] = symbol[_SPACE]
     for byte in (*range(0x30, 0x3A), *range(0x41, 0x5B), *range(0x61, 0x7B)):
-        plain[byte] = byte | 0x20
+        plain[byte] = symbol[byte | 0x20]
     for char in KEPT:
-        plain[ord(char)] = ord(char)
+        plain[ord(char)] = symbol[ord(char)]
     return plain
 
 
-@compiled
+@lean
 def _tally(state: int, starts: I32, labels: I32, tallies: tuple[I32, I32]) -> None:
-    """Count the labels that ``state`` completes; tallies = (times a label, list of touched labels and its length)."""
+    """Count the labels of the ``state``-th state that completes any; tallies = (times a label, list of touched labels
+    and its length).
+    """
     times, touched = tallies
     for k in range(starts[state], starts[state + 1]):
         label = labels[k]
@@ -217,80 +259,60 @@ def _class(point: int, kinds: U8) -> int:
 
 
 @inlined
-def _feed(
-    machine: tuple[I32, U8, I32, I32], state: int, units: int, count: int, tallies: tuple[I32, I32], symbols: int
-) -> int:
-    """Feed ``count`` bytes held in ``units``, the first lowest."""
-    moves, symbol, starts, labels = machine
+def _feed(machine: _Machine, state: int, units: int, count: int, tallies: tuple[I32, I32]) -> int:
+    """Feed ``count`` bytes of normal text held in ``units``, the first lowest."""
+    _, far, symbol, _, starts, labels, first = machine
     for _ in range(count):
-        state = whole(moves[state + symbol[units & 0xFF]])
-        if state < 0:
-            state = ~state
-            _tally(state // symbols, starts, labels, tallies)
+        state = whole(far[state * _WIDTH + symbol[units & 0xFF]])
+        if state >= first:
+            _tally(state - first, starts, labels, tallies)
         units >>= 8
     return state
 
 
-@inlined
-def _ascii_run(data: U8, i: int, end: int, lookup: tuple[I32, U8, U8], state: int, was: int) -> tuple[int, int, int]:
-    """Feed ASCII until a phrase is complete (state < 0), another script begins or the text ends."""
-    moves, symbol, plain = lookup
-    while i < end and was != 3 and state >= 0:
-        byte = plain[data[i]]
-        if byte == 0:
-            break
-        if byte == 0x20:
-            if was != 4:
-                state = whole(moves[state + symbol[0x20]])
-                was = 4
-        else:
-            if state != 0:
-                state = whole(moves[state + symbol[byte]])
-            was = 1
-        i += 1
-    return i, state, was
-
-
-@compiled
+@lean
 def _scan_text(
-    machine: tuple[I32, U8, I32, I32], data: U8, i: int, end: int, maps: tuple[U8, U16, U8], tallies: tuple[I32, I32]
-) -> None:
-    """Feed one text in normal form. ASCII letters and digits take the short inner loop, which skips the rest of a
-    word once the automaton is back at its root: a phrase starts only where a word starts.
-    """
-    moves, symbol, starts, labels = machine
-    kinds, bare, plain = maps
-    symbols = len(moves) // (len(starts) - 1)
-    state = _feed(machine, 0, 0x20, 1, tallies, symbols)
+    machine: _Machine, data: U8, i: int, end: int, maps: tuple[U8, U16], tallies: tuple[I32, I32]
+) -> None:  # fmt: skip
+    """Feed one text in normal form: ASCII as it is, by one look-up a byte, the rest a character at a time."""
+    near, far, _, plain, starts, labels, first = machine
+    kinds, bare = maps
+    state = _feed(machine, 0, _SPACE, 1, tallies)
     was = 4
     while i < end:
-        i, state, was = _ascii_run(data, i, end, (moves, symbol, plain), state, was)
-        if state < 0:
-            state = ~state
-            _tally(state // symbols, starts, labels, tallies)
+        byte = plain[data[i]]
+        if byte != _OTHER:
+            if was == 3:
+                state = _feed(machine, state, _SPACE, 1, tallies)
+            while byte != _OTHER:
+                state = whole(near[state * _NEAR + byte] if byte < _NEAR else far[state * _WIDTH + byte])
+                if state >= first:
+                    _tally(state - first, starts, labels, tallies)
+                i += 1
+                if i == end:
+                    break
+                byte = plain[data[i]]
+            was = _class(whole(data[i - 1]), kinds)
             continue
-        if i >= end:
-            break
         point, width = point_at(data, i, end)
         kind = _class(point, kinds)
-        if kind != was and was != 4:
-            state = _feed(machine, state, 0x20, 1, tallies, symbols)
+        if kind != was:
+            state = _feed(machine, state, _SPACE, 1, tallies)
         if kind != 4:
             if point < 0x10000:
                 point = whole(bare[point])
             units, count = _utf8(point)
-            state = _feed(machine, state, units, count, tallies, symbols)
+            state = _feed(machine, state, units, count, tallies)
         was = kind
         i += width
-    if was != 4:
-        _feed(machine, state, 0x20, 1, tallies, symbols)
+    _feed(machine, state, _SPACE, 1, tallies)
 
 
-@compiled
+@lean
 def _scan_rows(
-    machine: tuple[I32, U8, I32, I32],
+    machine: _Machine,
     texts: tuple[U8, I64, I64],
-    maps: tuple[U8, U16, U8],
+    maps: tuple[U8, U16],
     tallies: tuple[I32, I32],
     found: tuple[I32, I32],
     counts: I64,

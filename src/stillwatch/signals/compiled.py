@@ -27,6 +27,20 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     return cast("Callable[P, R]", numba.njit(nogil=True, cache=True)(function))
 
 
+def lean(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile like :func:`compiled`, without counts of references: for kernels that make no array.
+
+    Numba counts each use of an array in a kernel by a locked addition; in a loop over words those cost more than the
+    words. A kernel that makes an array, or sorts one, cannot be lean.
+
+    >>> from stillwatch.signals.characters import fold
+    >>> lean(fold).__name__
+    'fold'
+    """
+    options: dict[str, Any] = {"nogil": True, "cache": True, "_nrt": False}
+    return cast("Callable[P, R]", numba.njit(**options)(function))
+
+
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """Compile like :func:`compiled`, copied into its callers: for what runs once a byte.
 
