@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from stillwatch.linkage.nulls import Owners, benjamini_hochberg, draws, partial_conjunction, sample, strata, tail
+from stillwatch.linkage.nulls import (
+    Owners,
+    Strangers,
+    benjamini_hochberg,
+    draws,
+    partial_conjunction,
+    sample,
+    strata,
+    tail,
+)
 
 _column = st.lists(st.integers(-1, 3), min_size=60, max_size=60)
 _p_values = st.lists(st.floats(1e-12, 1.0), min_size=1, max_size=30)
@@ -63,7 +72,7 @@ def test_draws_are_other_accounts_of_the_same_size(seed: int, size: int) -> None
     stratum, barred, owners = world(seed)
     rng = np.random.default_rng(seed)
     group = np.sort(rng.choice(300, size, replace=False))
-    drawn = draws(group, barred, strata([stratum]), owners, rng, 20)
+    drawn = draws(group, Strangers.of_all(barred, strata([stratum]), owners), rng, 20)
     assert len(drawn) == 20
     for one in drawn:
         assert not set(one.tolist()) & set(group.tolist())
@@ -77,7 +86,8 @@ def test_single_accounts_are_drawn_from_their_own_strata() -> None:
     stratum = np.repeat([0, 1, 2], 100).astype(np.int32)
     owners = Owners.of(np.arange(300, dtype=np.int32))
     rng = np.random.default_rng(1)
-    for one in draws(np.arange(100, 130), np.zeros(300, bool), strata([stratum]), owners, rng, 30):
+    others = Strangers.of_all(np.zeros(300, bool), strata([stratum]), owners)
+    for one in draws(np.arange(100, 130), others, rng, 30):
         assert len(one) == 30
         assert (stratum[one] == 1).all()
 
@@ -87,7 +97,8 @@ def test_colleagues_stay_together_in_a_draw() -> None:
     unit = np.repeat(np.arange(40), 5).astype(np.int32)
     owners = Owners.of(unit)
     rng = np.random.default_rng(2)
-    for one in draws(np.arange(15), np.zeros(200, bool), strata([np.zeros(200, np.int32)]), owners, rng, 30):
+    others = Strangers.of_all(np.zeros(200, bool), strata([np.zeros(200, np.int32)]), owners)
+    for one in draws(np.arange(15), others, rng, 30):
         _, together = np.unique(unit[one], return_counts=True)
         assert set(together.tolist()) == {5}
 
@@ -97,7 +108,7 @@ def test_unrelated_accounts_are_not_drawn_as_colleagues() -> None:
     unit = np.concatenate((np.arange(100), np.repeat(np.arange(100, 120), 5))).astype(np.int32)
     rng = np.random.default_rng(3)
     space, owners = strata([np.zeros(200, np.int32)]), Owners.of(unit)
-    drawn = draws(np.arange(20), np.zeros(200, bool), space, owners, rng, 30)
+    drawn = draws(np.arange(20), Strangers.of_all(np.zeros(200, bool), space, owners), rng, 30)
     alone = [len(np.unique(unit[one])) / len(one) for one in drawn]
     assert np.mean(alone) > 0.7
 
@@ -105,14 +116,16 @@ def test_unrelated_accounts_are_not_drawn_as_colleagues() -> None:
 def test_the_same_stream_gives_the_same_draws() -> None:
     """Draws come from the generator alone."""
     stratum, barred, owners = world(4)
-    one, two = (draws(np.arange(30), barred, strata([stratum]), owners, np.random.default_rng(5), 10) for _ in range(2))
+    others = Strangers.of_all(barred, strata([stratum]), owners)
+    one, two = (draws(np.arange(30), others, np.random.default_rng(5), 10) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
 
 
 def test_draws_with_nobody_outside_are_empty() -> None:
     """A group of everyone has nothing to be compared with, and nothing fails."""
     owners = Owners.of(np.arange(5, dtype=np.int32))
-    drawn = draws(np.arange(5), np.zeros(5, bool), strata([np.zeros(5, np.int32)]), owners, np.random.default_rng(0), 3)
+    others = Strangers.of_all(np.zeros(5, bool), strata([np.zeros(5, np.int32)]), owners)
+    drawn = draws(np.arange(5), others, np.random.default_rng(0), 3)
     assert [one.tolist() for one in drawn] == [[], [], []]
 
 

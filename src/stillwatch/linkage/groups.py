@@ -239,7 +239,7 @@ def view_result(space: Space, name: str, members: Ints, rng: np.random.Generator
         return ViewResult(0.0, 0.0, float("nan"), known)
     effect = view.effect(members)
     draw = unit_draws if isinstance(view, Likeness) else draws
-    null = sample(view.effect, draw(members, space.barred, space.strata[name], space.owners, rng, count))
+    null = sample(view.effect, draw(members, space.strangers[name], rng, count))
     return ViewResult(effect, float(null.mean()), tail(effect, null), known)
 
 

@@ -85,83 +85,120 @@ class Owners:
         bounds = np.concatenate(([0], np.cumsum(sizes[many]))).astype(np.int64)
         return cls(unit, np.concatenate(parts) if parts else np.zeros(0, np.int64), bounds)
 
-    def outside(self, inside: npt.NDArray[np.bool_]) -> tuple[Ints, Ints]:
-        """Return members and bounds of the units that have no account ``inside`` (a mask over accounts).
 
-        >>> owners = Owners.of(np.array([0, 0, 1, 1], np.int32))
-        >>> [part.tolist() for part in owners.outside(np.array([True, False, False, False]))]
-        [[2, 3], [0, 2]]
+@dataclass(frozen=True)
+class Strangers:
+    """Whom chance may draw: the accounts that are not ``barred``, and the owners none of whose accounts is.
+
+    ``free`` are the accounts, ``pools[s]`` those of stratum s, both ascending; ``of[a]`` is the stratum of account a.
+    ``owners`` are the units; ``place[a]`` says which of them account a belongs to (-1 none).
+
+    >>> everyone, owners = strata([np.zeros(4, np.int32)], least=1), Owners.of(np.array([0, 0, 1, 1], np.int32))
+    >>> others = Strangers.of_all(np.array([True, False, False, False]), everyone, owners)
+    >>> others.free.tolist(), others.owners.flat.tolist(), others.place.tolist()
+    ([1, 2, 3], [2, 3], [-1, -1, 0, 0])
+    """
+
+    barred: npt.NDArray[np.bool_]
+    free: Ints
+    of: Codes
+    pools: tuple[Ints, ...]
+    owners: Owners
+    place: Ints
+
+    @classmethod
+    def of_all(cls, barred: npt.NDArray[np.bool_], space: Strata, owners: Owners) -> Strangers:
+        """Gather whom chance may draw, once for all groups; ``barred`` is a mask over accounts.
+
+        >>> nobody = Strangers.of_all(np.ones(3, bool), strata([np.zeros(3, np.int32)]), Owners.of(np.arange(3)))
+        >>> len(nobody.free)
+        0
         """
-        sizes = np.diff(self.bounds)
-        touched = np.add.reduceat(inside[self.flat], self.bounds[:-1]) > 0 if len(sizes) else np.zeros(0, bool)
-        flat = self.flat[np.repeat(~touched, sizes)]
-        return flat, np.concatenate(([0], np.cumsum(sizes[~touched]))).astype(np.int64)
+        sizes = np.diff(owners.bounds)
+        touched = np.add.reduceat(barred[owners.flat], owners.bounds[:-1]) > 0 if len(sizes) else np.zeros(0, bool)
+        flat, sizes = owners.flat[np.repeat(~touched, sizes)], sizes[~touched]
+        place = np.full(len(barred), -1, np.int64)
+        place[flat] = np.repeat(np.arange(len(sizes)), sizes)
+        units = Owners(owners.unit, flat, np.concatenate(([0], np.cumsum(sizes))).astype(np.int64))
+        pools = tuple(pool[~barred[pool]] for pool in space.members)
+        return cls(barred, np.flatnonzero(~barred), space.of, pools, units, place)
+
+    def outside(self, group: Ints, stratum: int | None = None) -> Ints:
+        """Return the accounts of a stratum (None: of all) without a group's, ascending.
+
+        >>> all_of = Strangers.of_all(np.zeros(4, bool), strata([np.zeros(4, np.int32)]), Owners.of(np.arange(4)))
+        >>> all_of.outside(np.array([1, 2]), 0).tolist()
+        [0, 3]
+        """
+        pool = self.free if stratum is None else self.pools[stratum]
+        mine = group[~self.barred[group]]
+        mine = mine if stratum is None else mine[self.of[mine] == stratum]
+        return np.delete(pool, np.searchsorted(pool, mine))
 
 
-def unit_draws(
-    group: Ints, barred: npt.NDArray[np.bool_], space: Strata, owners: Owners, rng: np.random.Generator, count: int
-) -> list[Ints]:
+def unit_draws(group: Ints, others: Strangers, rng: np.random.Generator, count: int) -> list[Ints]:
     """Draw ``count`` groups of as many single accounts as this one has owners: there an owner is one unit.
 
-    >>> everyone = strata([np.zeros(50, np.int32)])
     >>> owners = Owners.of(np.array([0, 0, *range(1, 49)], np.int32))
-    >>> drawn = unit_draws(np.arange(4), np.zeros(50, bool), everyone, owners, np.random.default_rng(0), 5)
-    >>> [len(group) for group in drawn]
+    >>> others = Strangers.of_all(np.zeros(50, bool), strata([np.zeros(50, np.int32)]), owners)
+    >>> [len(group) for group in unit_draws(np.arange(4), others, np.random.default_rng(0), 5)]
     [3, 3, 3, 3, 3]
     """
-    inside = barred.copy()
-    inside[group] = True
-    _, first = np.unique(owners.unit[group], return_index=True)
-    return [np.unique(row) for row in _singles(group[np.sort(first)], inside, space, rng, count)]
+    _, first = np.unique(others.owners.unit[group], return_index=True)
+    return _sorted(_singles(group[np.sort(first)], group, others, rng, count))
 
 
-def draws(
-    group: Ints, barred: npt.NDArray[np.bool_], space: Strata, owners: Owners, rng: np.random.Generator, count: int
-) -> list[Ints]:
-    """Draw ``count`` groups like this one from the accounts outside it that are not ``barred``, each sorted.
+def draws(group: Ints, others: Strangers, rng: np.random.Generator, count: int) -> list[Ints]:
+    """Draw ``count`` groups like this one from the ``others`` outside it, each sorted.
 
     Colleagues choose the same tools, so chance does not break them up: where the group holds s accounts of one owner, a
     draw holds s accounts of one other owner of s to 2s accounts. Single accounts come from their stratum, without
     replacement; where fewer than ten of a stratum are outside the group they come from everyone outside.
 
-    ``group`` are account codes, ``barred`` a mask over accounts. Draws come from ``rng`` alone.
+    ``group`` are account codes. Draws come from ``rng`` alone.
 
     >>> alone = Owners.of(np.arange(50, dtype=np.int32))
-    >>> everyone = strata([np.zeros(50, np.int32)])
-    >>> drawn = draws(np.arange(4), np.zeros(50, bool), everyone, alone, np.random.default_rng(0), 5)
+    >>> others = Strangers.of_all(np.zeros(50, bool), strata([np.zeros(50, np.int32)]), alone)
+    >>> drawn = draws(np.arange(4), others, np.random.default_rng(0), 5)
     >>> [len(group) for group in drawn], bool(min(group.min() for group in drawn) >= 4)
     ([4, 4, 4, 4, 4], True)
     """
-    inside = barred.copy()
-    inside[group] = True
+    owners = others.owners
     _, unit, sizes = np.unique(owners.unit[group], return_inverse=True, return_counts=True)
     single = group[sizes[unit] == 1]
     together = np.sort(sizes[sizes >= 2])
-    flat, bounds = owners.outside(inside)
-    if len(bounds) < 4:
+    own = np.unique(others.place[group])
+    own = own[own >= 0]
+    if len(owners.bounds) - 1 - len(own) < 3:
         single, together = group, together[:0]
-    alone = _singles(single, inside, space, rng, count)
-    joint = _colleagues(together, flat, bounds, count, int(rng.integers(2**62)))
-    return [np.unique(np.concatenate((a, j))) for a, j in zip(alone, joint, strict=True)]
+    alone = _singles(single, group, others, rng, count)
+    joint = _colleagues(together, owners.flat, owners.bounds, own, count, int(rng.integers(2**62)))
+    return _sorted(np.concatenate((alone, joint), axis=1))
 
 
-def _singles(single: Ints, inside: npt.NDArray[np.bool_], space: Strata, rng: np.random.Generator, count: int) -> Ints:
-    others = np.flatnonzero(~inside)
+def _sorted(drawn: Ints) -> list[Ints]:
+    """Return the rows, each sorted and no account twice."""
+    drawn = np.sort(drawn, axis=1)
+    twice = drawn[:, 1:] == drawn[:, :-1]
+    return [np.unique(row) for row in drawn] if twice.any() else list(drawn)
+
+
+def _singles(single: Ints, group: Ints, others: Strangers, rng: np.random.Generator, count: int) -> Ints:
     pools, bounds, needs = [], [0], []
     spare = 0
-    for stratum, need in zip(*np.unique(space.of[single], return_counts=True), strict=True):
-        pool = space.members[stratum]
-        pool = pool[~inside[pool]]
+    for stratum, need in zip(*np.unique(others.of[single], return_counts=True), strict=True):
+        pool = others.outside(group, int(stratum))
         if len(pool) < max(10, need):
             spare += int(need)
             continue
         pools.append(pool)
         bounds.append(bounds[-1] + len(pool))
         needs.append(int(need))
-    if spare and len(others):
-        pools.append(others)
-        bounds.append(bounds[-1] + len(others))
-        needs.append(min(spare, len(others)))
+    everyone = others.outside(group) if spare else others.free[:0]
+    if len(everyone):
+        pools.append(everyone)
+        bounds.append(bounds[-1] + len(everyone))
+        needs.append(min(spare, len(everyone)))
     if not pools:
         return np.zeros((count, 0), np.int64)
     return _pick(np.concatenate(pools), np.array(bounds), np.array(needs), count, int(rng.integers(2**62)))
@@ -176,20 +213,26 @@ def _next(state: np.uint64) -> np.uint64:
 
 
 @numba.njit(cache=True, nogil=True)
-def _colleagues(sizes: Ints, flat: Ints, bounds: Ints, count: int, seed: int) -> Ints:
-    """Pick for each size s an owner of s to 2s accounts; where there are fewer than three, one of the three nearest."""
+def _colleagues(sizes: Ints, flat: Ints, bounds: Ints, own: Ints, count: int, seed: int) -> Ints:
+    """Pick for each size s an owner of s to 2s accounts; where there are fewer than three, one of the three nearest.
+
+    The owners in ``own`` (places, ascending) are the group's: the others are numbered without them.
+    """
     step = np.uint64(0x9E3779B97F4A7C15)
     state = np.uint64(seed) + step
-    n = len(bounds) - 1
+    n = len(bounds) - 1 - len(own)
     held = bounds[1:] - bounds[:-1]
+    shift = own - np.arange(len(own))
     out = np.empty((count, sizes.sum()), np.int64)
     for c in range(count):
         place = 0
         for s in sizes:
-            low = min(np.searchsorted(held, s), max(0, n - 3))
-            high = max(np.searchsorted(held, 2 * s + 1), min(n, low + 3))
+            least, most = np.searchsorted(held, s), np.searchsorted(held, 2 * s + 1)
+            low = min(least - np.searchsorted(own, least), max(0, n - 3))
+            high = max(most - np.searchsorted(own, most), min(n, low + 3))
             state += step
             chosen = low + np.int64(_next(state) % np.uint64(high - low))
+            chosen += np.searchsorted(shift, chosen, side="right")
             state += step
             turn = np.int64(_next(state) % np.uint64(held[chosen]))
             for k in range(s):

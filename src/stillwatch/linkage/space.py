@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from stillwatch.linkage.bundles import Bundles, bundle
 from stillwatch.linkage.entities import entities
-from stillwatch.linkage.nulls import Owners, Strata, strata
+from stillwatch.linkage.nulls import Owners, Strangers, Strata, strata
 from stillwatch.linkage.views import Likeness, Sharing, Signups, View
 from stillwatch.signals.activity import rhythm
 from stillwatch.signals.frame import Codes, Frame
@@ -81,6 +81,15 @@ class Space:
         1
         """
         return repeats(self.frame)
+
+    @cached_property
+    def strangers(self) -> dict[str, Strangers]:
+        """Return by view whom chance may draw, gathered once for all groups.
+
+        >>> len(example_space().strangers["NET"].free) == example_space().frame.n_accounts
+        True
+        """
+        return {name: Strangers.of_all(self.barred, one, self.owners) for name, one in self.strata.items()}
 
 
 def build_space(

@@ -8,6 +8,7 @@ who do not share a network, so that an office or a household is one unit.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numba
@@ -98,7 +99,7 @@ class Sharing:
         """
         has = np.zeros(len(group), bool)
         for family in self.families:
-            has |= np.diff(family.start)[group] > 0
+            has |= family.start[group + 1] > family.start[group]
         return float(has.mean()) if len(group) else 0.0
 
 
@@ -138,13 +139,18 @@ class Signups:
         own, units = np.sort(at), np.sort(at[first])
         rest = len(self.moments) - len(own)
         best = np.zeros(len(members))
-        for width in (6 * HOUR_US, 72 * HOUR_US):
-            outside = _near(self.moments, at, width) - _near(own, at, width)
+        for width, everybody in self._crowds.items():
+            outside = everybody[members] - _near(own, at, width)
             expected = (outside + 0.5) / (rest + 1) * (len(units) - 1)
             near = (_near(units, at, width) - 1).clip(0)
             np.maximum(best, np.log((near + 1) / (expected + 1)), out=best)
         out[known] = np.clip(best, 0.0, self.cap)
         return out
+
+    @cached_property
+    def _crowds(self) -> dict[int, Ints]:
+        """Count by width the sign-ups near each account's own, once for all groups."""
+        return {width: _near(self.moments, self.created, width) for width in (6 * HOUR_US, 72 * HOUR_US)}
 
     def effect(self, group: Ints) -> float:
         """Return the mean score (nats a member), 0 for an empty group.
@@ -212,8 +218,10 @@ class Likeness:
         if len(first) < len(group):
             size = np.diff(np.append(first, len(group))).astype(np.float32)
             means = np.asarray(np.add.reduceat(means, first, axis=0) / size[:, None], np.float32)
+            own = np.einsum("ij,ij->i", means, means)
+        else:
+            own = self._own[group[order]]
         total = means.sum(axis=0)
-        own = np.einsum("ij,ij->i", means, means)
         active = int((own > 0).sum())
         if active < 3:
             return 0.0
@@ -227,7 +235,12 @@ class Likeness:
         >>> Likeness(vectors, np.arange(2, dtype=np.int32), 8.0, 5.0).known(np.arange(2))
         0.5
         """
-        return float((np.abs(self.vectors[group]).sum(axis=1) > 0).mean()) if len(group) else 0.0
+        return float((self._own[group] > 0).mean()) if len(group) else 0.0
+
+    @cached_property
+    def _own(self) -> Vectors:
+        """Return the squared length of each account's vector, once for all groups."""
+        return np.asarray(np.einsum("ij,ij->i", self.vectors, self.vectors), np.float32)
 
 
 def _near(times: Ints, at: Ints, width: int) -> Ints:
@@ -236,34 +249,50 @@ def _near(times: Ints, at: Ints, width: int) -> Ints:
 
 
 @numba.njit(cache=True, nogil=True)
+def _slot(slots: Codes, value: np.int32, bits: int) -> np.int64:
+    """Return where a value is in an open hash table, or the empty slot where it belongs."""
+    at = np.int64((np.uint64(value) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - bits))
+    while slots[at] >= 0 and slots[at] != value:
+        at = (at + 1) & (len(slots) - 1)
+    return at
+
+
+@numba.njit(cache=True, nogil=True)
 def _shared(group: Ints, start: Ints, value: Codes, holders: Ints, entity: Codes) -> Floats:
-    """Score the members of a group, which come sorted by entity, by the best value they share with other entities."""
-    n_values = len(holders)
-    inside = np.zeros(n_values, np.int64)
-    units = np.zeros(n_values, np.int64)
-    last = np.full(n_values, -2, np.int64)
-    n_units = 0
-    previous = np.int64(-2)
+    """Score the members of a group, which come sorted by entity, by the best value they share with other entities.
+
+    Values are counted in a hash table of the group's own size, so that the work follows what its members hold.
+    """
+    room = 16
     for i in range(len(group)):
-        unit = np.int64(entity[group[i]])
+        room += 2 * (start[group[i] + 1] - start[group[i]])
+    bits = 4
+    while (1 << bits) < room:
+        bits += 1
+    slots = np.full(1 << bits, -1, np.int32)
+    inside, units, last = np.zeros((3, 1 << bits), np.int32)
+    n_units, previous = 0, -2
+    for i in range(len(group)):
+        unit = entity[group[i]]
         if unit != previous:
             n_units += 1
             previous = unit
         for j in range(start[group[i]], start[group[i] + 1]):
-            v = value[j]
-            inside[v] += 1
-            if last[v] != unit:
-                units[v] += 1
-                last[v] = unit
+            at = _slot(slots, value[j], bits)
+            slots[at] = value[j]
+            inside[at] += 1
+            if last[at] != n_units:
+                units[at] += 1
+                last[at] = n_units
     outside = len(start) - 1 - len(group) + 1
     out = np.zeros(len(group))
     if n_units < 2:
         return out
     for i in range(len(group)):
         for j in range(start[group[i]], start[group[i] + 1]):
-            v = value[j]
-            if units[v] >= 2:
-                background = (holders[v] - inside[v] + 0.5) / outside
-                score = np.log((units[v] - 1) / (n_units - 1) / background)
+            at = _slot(slots, value[j], bits)
+            if units[at] >= 2:
+                background = (holders[value[j]] - inside[at] + 0.5) / outside
+                score = np.log((units[at] - 1) / (n_units - 1) / background)
                 out[i] = max(out[i], score)
     return out
