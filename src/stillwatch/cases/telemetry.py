@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import ibis
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -21,6 +20,7 @@ from stillwatch.cases import baseline
 from stillwatch.cases.activity import DAY_US, NOT_GIVEN, OTHERS, account_facts, by_value, daily_activity
 from stillwatch.cases.wording import iso_day
 from stillwatch.tables import Dataset
+from stillwatch.tables.engines import held
 from stillwatch.types import Progress, silent
 
 LONGEST_DAYS = 180
@@ -166,7 +166,7 @@ def measure(
         return Telemetry([], notes=("There are no exchanges in this data.",))
     accounts = dataset.accounts()
     activity = daily_activity(dataset.exchanges(connection), account_facts(accounts))
-    daily = connection.create_table(ibis.util.gen_name("daily_activity"), activity, temp=True)
+    daily = held(connection, activity)
     progress("telemetry", 1, 3, "steps")
     span = _span(daily)
     dimensions = tuple(_dimension(daily, span, name) for name in DIMENSIONS)
