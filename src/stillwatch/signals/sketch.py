@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
+from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -16,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stillwatch.signals.characters import U8, tables
-from stillwatch.signals.compiled import compiled, whole
+from stillwatch.signals.characters import U8, byte_tables, tables
+from stillwatch.signals.compiled import compiled, lean, whole
 from stillwatch.signals.hashing import SEED, chain, finish, hash_word
 from stillwatch.signals.text import PLACEHOLDERS
-from stillwatch.signals.words import I64, U64, easy_bytes, split_rows
+from stillwatch.signals.words import I64, U64, split_rows
 
 KIND_SHIFT = 60
 SHINGLE_SHARE = 1 / 8
@@ -151,9 +152,10 @@ def _chunks(starts: I64, ends: I64) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def _maps() -> tuple[U8, npt.NDArray[np.uint16], U64, U8]:
+@cache
+def _maps() -> tuple[U8, npt.NDArray[np.uint16], U64, U64, U8]:
     kinds, folds, _ = tables()
-    return kinds, folds, np.array([hash_word(word) for word in (*PLACEHOLDERS, "www")], np.uint64), easy_bytes()
+    return kinds, folds, np.array([hash_word(word) for word in (*PLACEHOLDERS, "www")], np.uint64), *byte_tables()
 
 
 def _sketch_chunk(data: U8, starts: I64, ends: I64, system: bool) -> tuple[U64, I64, U64]:
@@ -162,13 +164,16 @@ def _sketch_chunk(data: U8, starts: I64, ends: I64, system: bool) -> tuple[U64, 
     found = (np.empty(room, np.uint64), np.empty(room, np.uint64))
     counts = (np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows, np.uint64))
     split_rows(data, starts, ends, _maps(), found, counts)
-    out = np.empty(int(counts[1][-1]) + 20 * rows, np.uint64)
+    words = (found[0][: counts[0][-1]], found[1][: counts[1][-1]])
+    out = np.empty(len(words[1]) + 20 * rows, np.uint64)
     lengths, templates = np.empty(rows, np.int64), np.empty(rows, np.uint64)
-    total = _draw_rows(found, counts, system, out, lengths, templates)
+    runs = (np.empty(len(words[0]), np.uint64), np.empty(len(words[1]), np.uint64))
+    _hash_runs(words, runs)
+    total = _draw_rows(words, runs, counts, system, out, lengths, templates)
     return out[:total].copy(), lengths, templates
 
 
-@compiled
+@lean
 def _value(kind: np.uint64, h: np.uint64) -> np.uint64:
     return (kind << _S60) | (h & _LOW)
 
@@ -194,19 +199,29 @@ def _sort_distinct(values: U64, first: int, last: int) -> int:
     return n
 
 
-@compiled
-def _draw_shingles(masked: U64, a: int, b: int, kind: np.uint64, out: U64, n: int) -> int:
-    first = n
+@lean
+def _hash_runs(words: tuple[U64, U64], runs: tuple[U64, U64]) -> None:
+    """Hash each plain word with the next, and each masked word with the next two, rows disregarded.
+
+    Loops over whole arrays, which a compiler turns into vector instructions.
+    """
+    (plain, masked), (pairs, triples) = words, runs
+    for k in range(len(plain) - 1):
+        pairs[k] = finish(chain(chain(SEED, plain[k]), plain[k + 1]))
+    for k in range(len(masked) - 2):
+        triples[k] = finish(chain(chain(chain(SEED, masked[k]), masked[k + 1]), masked[k + 2]))
+
+
+@lean
+def _draw_shingles(triples: U64, a: int, b: int, kind: np.uint64, out: U64, n: int) -> int:
     for k in range(a, b - 2):
-        h = finish(chain(chain(chain(SEED, masked[k]), masked[k + 1]), masked[k + 2]))
+        h = triples[k]
         out[n] = _value(kind, h)
         n += h >> _S61 == _ZERO
-    if n - first > MOST_SHINGLES:
-        n = min(_sort_distinct(out, first, n), first + MOST_SHINGLES)
     return n
 
 
-@compiled
+@lean
 def _sequence(words: U64, a: int, b: int) -> np.uint64:
     h = SEED
     for k in range(a, b):
@@ -214,25 +229,32 @@ def _sequence(words: U64, a: int, b: int) -> np.uint64:
     return finish(h)
 
 
-@compiled
+@lean
 def _draw_ends(masked: U64, a: int, b: int, out: U64, n: int) -> tuple[int, np.uint64]:
     """Write HEAD and TAIL values; return the count and the template id."""
     if a == b:
         return n, _ZERO
     head, tail = _sequence(masked, a, min(b, a + 12)), _sequence(masked, max(a, b - 12), b)
-    out[n], out[n + 1] = _value(_HEAD, head), _value(_TAIL, tail)
-    out[n + 2] = _value(_HEAD, _sequence(masked, a, min(b, a + 6)))
-    out[n + 3] = _value(_TAIL, _sequence(masked, max(a, b - 6), b))
-    return n + 4, finish(chain(chain(SEED, head), tail)) | _ONE
+    n = _write_two(_value(_HEAD, head), _value(_HEAD, _sequence(masked, a, min(b, a + 6))), out, n)
+    n = _write_two(_value(_TAIL, tail), _value(_TAIL, _sequence(masked, max(a, b - 6), b)), out, n)
+    return n, finish(chain(chain(SEED, head), tail)) | _ONE
 
 
-@compiled
-def _draw_near(plain: U64, a: int, b: int, out: U64, n: int) -> int:
+@lean
+def _write_two(one: np.uint64, other: np.uint64, out: U64, n: int) -> int:
+    """Write two values ascending, one when they are equal."""
+    out[n] = min(one, other)
+    out[n + 1] = max(one, other)
+    return n + 2 if one != other else n + 1
+
+
+@lean
+def _draw_near(pairs: U64, a: int, b: int, out: U64, n: int) -> int:
     """Keep the smallest hash of word pairs in each of four lanes (the top two bits choose the lane)."""
     for lane in range(n, n + 4):
         out[lane] = _ALL
     for k in range(a, b - 1):
-        h = finish(chain(chain(SEED, plain[k]), plain[k + 1]))
+        h = pairs[k]
         lane = n + whole(h >> _S62)
         if h < out[lane]:
             out[lane] = h
@@ -241,16 +263,17 @@ def _draw_near(plain: U64, a: int, b: int, out: U64, n: int) -> int:
         if out[lane] != _ALL:
             out[end] = _value(_NEAR, finish(out[lane]))
             end += 1
-    return end
+    return _sort_distinct(out, n, end)
 
 
-@compiled
+@lean
 def _draw_words(plain: U64, a: int, b: int, out: U64, n: int) -> int:
     """Keep the eight smallest distinct content words below the threshold, ascending in out[n:]."""
     size = 0
+    limit = _ONE << _S62
     for k in range(a, b):
         h = plain[k]
-        if h >> _S62 != _ZERO or h & _ONE == _ZERO or (size == MOST_WORDS and h >= out[n + size - 1]):
+        if h >= limit or h & _ONE == _ZERO:
             continue
         at = size
         while at > 0 and out[n + at - 1] > h:
@@ -261,22 +284,31 @@ def _draw_words(plain: U64, a: int, b: int, out: U64, n: int) -> int:
         for move in range(size - 1, at, -1):
             out[n + move] = out[n + move - 1]
         out[n + at] = h
+        if size == MOST_WORDS:
+            limit = out[n + size - 1]
     for k in range(n, n + size):
         out[k] = _value(_WORD, out[k])
-    return n + size
+    return _sort_distinct(out, n, n + size)
 
 
 @compiled
 def _draw_rows(
-    found: tuple[U64, U64], counts: tuple[I64, I64, U64], system: bool, out: U64, lengths: I64, templates: U64
+    words: tuple[U64, U64],
+    runs: tuple[U64, U64],
+    counts: tuple[I64, I64, U64],
+    system: bool,
+    out: U64,
+    lengths: I64,
+    templates: U64,
 ) -> int:
-    """Write the sketch of each row into ``out``, one behind another; return how many values there are."""
-    plain, masked = found
+    """Write the sketch of each row into ``out``, one behind another, kind by kind; return how many values there are."""
+    plain, masked = words
     a = c = n = 0
     for row in range(len(lengths)):
         b, d, first = counts[0][row], counts[1][row], n
         templates[row] = _ZERO
-        n = _draw_shingles(masked, c, d, _SYSTEM if system else _SHINGLE, out, n)
+        n = _draw_shingles(runs[1], c, d, _SYSTEM if system else _SHINGLE, out, n)
+        n = min(_sort_distinct(out, first, n), first + MOST_SHINGLES)
         if system:
             if d > c:
                 out[n] = _value(_SYSTEM_ID, _sequence(masked, c, d))
@@ -286,9 +318,8 @@ def _draw_rows(
                 out[n] = _value(_PAYLOAD, finish(counts[2][row]))
                 n += 1
             n, templates[row] = _draw_ends(masked, c, d, out, n)
-            n = _draw_near(plain, a, b, out, n)
+            n = _draw_near(runs[0], a, b, out, n)
             n = _draw_words(plain, a, b, out, n)
-        n = _sort_distinct(out, first, n)
         lengths[row] = n - first
         a, c = b, d
     return n

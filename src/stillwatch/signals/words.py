@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from stillwatch.signals.characters import U8, U16, kind_of, point_at
-from stillwatch.signals.compiled import compiled, inlined, whole
+from stillwatch.signals.compiled import inlined, lean, whole
 from stillwatch.signals.hashing import SEED, STEP, chain, finish
 
-LETTER, DIGIT, UNSPACED, SPACE = 1, 2, 3, 4
+LETTER, DIGIT, UNSPACED, SPACE, JOINER = 1, 2, 3, 4, 6
 ONE = np.uint64(1)
+_FIELD, _S16, _S32 = np.uint64(0xFFFF), np.uint64(16), np.uint64(32)
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
+_Maps = tuple[U8, U16, U64, U64, U8]
 
 
 @inlined
@@ -53,7 +55,7 @@ def _word(data: U8, i: int, end: int, kinds: U8, folds: U16) -> tuple[int, np.ui
     return i, h, count, digits, hexes
 
 
-@compiled
+@lean
 def _without_digits(data: U8, i: int, end: int, folds: U16) -> np.uint64:
     """Return the running hash of the word data[i:end] with each run of digits as one ``#``."""
     h = SEED
@@ -70,7 +72,7 @@ def _without_digits(data: U8, i: int, end: int, folds: U16) -> np.uint64:
     return h
 
 
-@compiled
+@lean
 def _url_end(data: U8, i: int, end: int) -> int:
     while i < end:
         b = data[i]
@@ -82,12 +84,12 @@ def _url_end(data: U8, i: int, end: int) -> int:
     return i
 
 
-@compiled
+@lean
 def _is_alnum(b: int) -> bool:
     return 0x30 <= b <= 0x39 or 0x41 <= b <= 0x5A or 0x61 <= b <= 0x7A
 
 
-@compiled
+@lean
 def _mail_end(data: U8, i: int, end: int) -> int:
     """Return the end of the address whose local part goes on at ``i``; -1 when it is none."""
     stop = min(end, i + 65)
@@ -107,7 +109,7 @@ def _mail_end(data: U8, i: int, end: int) -> int:
     return i
 
 
-@compiled
+@lean
 def _number_end(data: U8, i: int, end: int) -> int:
     """Return the end of the further groups of a number (``1,000.5``, ``2026-11-22``, ``10:30``)."""
     while i + 1 < end:
@@ -120,7 +122,7 @@ def _number_end(data: U8, i: int, end: int) -> int:
     return i
 
 
-@compiled
+@lean
 def _close(data: U8, i: int, end: int, closer: tuple[int, int, int], opener: tuple[int, int, int], lines: int) -> int:
     """Return the place behind ``closer`` (1 to 3 bytes, zero-padded); -1 at an ``opener`` or ``lines`` line ends."""
     c0, c1, c2 = closer
@@ -142,7 +144,7 @@ def _close(data: U8, i: int, end: int, closer: tuple[int, int, int], opener: tup
     return -1
 
 
-@compiled
+@lean
 def _fence_end(data: U8, i: int, end: int) -> int:
     while i + 2 < end:
         if data[i] == 0x60 and data[i + 1] == 0x60 and data[i + 2] == 0x60:
@@ -151,7 +153,7 @@ def _fence_end(data: U8, i: int, end: int) -> int:
     return end
 
 
-@compiled
+@lean
 def _quoted(data: U8, i: int, end: int, point: int, inside: bool) -> int:
     """Return the end of the quotation or code that opens at ``i``, -1 when none does."""
     none = (0, 0, 0)
@@ -171,7 +173,7 @@ def _quoted(data: U8, i: int, end: int, point: int, inside: bool) -> int:
     return -1
 
 
-@inlined
+@lean
 def _masked(
     data: U8, i: int, end: int, word: tuple[int, np.uint64, int, int, int], folds: U16, marks: U64
 ) -> tuple[np.uint64, int]:
@@ -208,7 +210,7 @@ def _push(words: U64, n: int, h: np.uint64, is_mark: bool) -> int:
     return n + 1
 
 
-@compiled
+@lean
 def _is_mark(h: np.uint64, marks: U64) -> bool:
     found = False
     for k in range(7):
@@ -216,7 +218,7 @@ def _is_mark(h: np.uint64, marks: U64) -> bool:
     return found
 
 
-@compiled
+@lean
 def _pairs(data: U8, i: int, end: int, kinds: U8, words: U64, n: int, payload: np.uint64) -> tuple[int, int, np.uint64]:
     """Write the character pairs of the unspaced run at ``i`` behind ``words[:n]``; return end, count, payload."""
     start = n
@@ -238,7 +240,7 @@ def _pairs(data: U8, i: int, end: int, kinds: U8, words: U64, n: int, payload: n
     return i, n, payload
 
 
-@compiled
+@lean
 def _copy_pairs(plain: U64, first: int, n: int, masked: U64, m: int, wanted: bool, content: bool) -> int:
     """Copy new pairs to the masked words when ``wanted``, and set the content bit of the plain ones."""
     for k in range(first, n):
@@ -249,78 +251,73 @@ def _copy_pairs(plain: U64, first: int, n: int, masked: U64, m: int, wanted: boo
     return m
 
 
-def easy_bytes() -> U8:
-    """Return what each byte is to the short inner loop, shape (256,): 0 = leave it to the full rules.
-
-    1 = space, 2 = plain punctuation, 3 = ASCII letter; 4 is added where the byte cannot make an address, a number
-    or a URL of the word before it.
-
-    >>> easy_bytes()[[0x20, 0x61, 0x22]].tolist()
-    [5, 3, 0]
-    """
-    easy = np.zeros(256, np.uint8)
-    easy[[*range(0x21, 0x30), *range(0x3A, 0x41), *range(0x5B, 0x60), *range(0x7B, 0x7F)]] = 6
-    easy[[0x20, 0x09, 0x0A, 0x0D]] = 5
-    easy[[0x25, 0x2B, 0x2D, 0x2E, 0x3A, 0x40]] = 2
-    easy[[0x22, 0x5F, 0x60]] = 0
-    easy[[*range(0x41, 0x5B), *range(0x61, 0x7B)]] = 3
-    return easy
+@inlined
+def _ascii_word(data: U8, i: int, end: int, weight: U64, folds: U16) -> tuple[int, np.uint64, np.uint64]:
+    """Return end, running hash and added weights of the ASCII word at ``i``."""
+    h, sums = SEED, np.uint64(0)
+    while i < end and weight[data[i]] != 0:
+        h = (h ^ np.uint64(folds[data[i]])) * STEP
+        sums += weight[data[i]]
+        i += 1
+    return i, h, sums
 
 
 @inlined
-def _easy_run(
+def _ascii_run(
     data: U8,
     i: int,
     end: int,
     muted: int,
-    easy: U8,
+    maps: _Maps,
     found: tuple[U64, U64],
-    state: tuple[int, int, np.uint64, bool],
-) -> tuple[int, int, int, np.uint64, bool]:
-    """Take easy ASCII up to the first byte that needs the full rules: the same result, by a far faster loop."""
+    state: tuple[int, int, np.uint64, bool, int],
+) -> tuple[int, int, int, int, np.uint64, bool]:
+    """Take ASCII up to the first byte that needs the full rules: the same result, by a far faster loop."""
+    _, folds, marks, weight, role = maps
     plain, masked = found
-    n, m, payload, inside = state
-    while i < end and easy[data[i]] != 0:
-        what = easy[data[i]]
-        if what != 3:
-            if what & 3 == 2:
+    n, m, payload, inside, base = state
+    while i < end:
+        if weight[data[i]] == 0:
+            what = role[data[i]]
+            if what == 0 and (i >= muted or data[i] >= 0x80):
+                break
+            if what != SPACE:
                 payload = chain(payload, np.uint64(data[i]))
             i += 1
             inside = False
             continue
-        j = i
-        h = SEED
-        while j < end and easy[data[j]] == 3:
-            h = (h ^ np.uint64(data[j] | 0x20)) * STEP
-            j += 1
-        full_stop = j + 1 < end and data[j] == 0x2E and easy[data[j + 1]] == 5
-        if j - i > 24 or (j < end and easy[data[j]] < 5 and not full_stop):
+        j, h, sums = _ascii_word(data, i, end, weight, folds)
+        if j - i > 24 or (j < end and data[j] >= 0x80):
             break
         word = finish(h)
         payload = chain(payload, word)
-        plain[n] = (word & ~ONE) | np.uint64(j - i >= 5)
-        n += 1
-        if i >= muted:
-            masked[m] = word
-            m += 1
-        i = j
         inside = True
-    return i, n, m, payload, inside
+        count, digits = whole(sums & _FIELD), whole((sums >> _S16) & _FIELD)
+        if count > 0:
+            plain[n] = (word & ~ONE) | np.uint64(count >= 5 and digits == 0)
+            n += 1
+            if i >= muted:
+                joined = j + 1 < end and role[data[j]] == JOINER and role[data[j + 1]] != SPACE
+                if digits > 0 or joined:
+                    full = (j, h, count, digits, whole((sums >> _S32) & _FIELD))
+                    word, muted = _masked(data, i, end, full, folds, marks)
+                    m = _push(masked, m, word, m > base and masked[m - 1] == word and _is_mark(word, marks))
+                else:
+                    masked[m] = word
+                    m += 1
+        i = j
+    return i, n, m, muted, payload, inside
 
 
-@compiled
+@lean
 def _split(
-    data: U8, i: int, end: int, maps: tuple[U8, U16, U64, U8], found: tuple[U64, U64], n: int, m: int
+    data: U8, i: int, end: int, maps: _Maps, found: tuple[U64, U64], n: int, m: int
 ) -> tuple[int, int, np.uint64]:
     """Write the words of data[i:end] behind ``n`` plain and ``m`` masked ones; return both counts and the payload."""
-    kinds, folds, marks, easy = maps
-    plain, masked = found
-    base = m
-    muted = i
-    payload = SEED
-    inside = False
+    (kinds, folds, marks, _, _), (plain, masked) = maps, found
+    base, muted, payload, inside = m, i, SEED, False
     while i < end:
-        i, n, m, payload, inside = _easy_run(data, i, end, muted, easy, found, (n, m, payload, inside))
+        i, n, m, muted, payload, inside = _ascii_run(data, i, end, muted, maps, found, (n, m, payload, inside, base))
         if i >= end:
             return n, m, payload
         point, width = point_at(data, i, end)
@@ -354,21 +351,21 @@ def _split(
     return n, m, payload
 
 
-@compiled
+@lean
 def split_rows(
     data: U8,
     starts: I64,
     ends: I64,
-    maps: tuple[U8, U16, U64, U8],
+    maps: _Maps,
     found: tuple[U64, U64],
     counts: tuple[I64, I64, U64],
 ) -> None:
     """Hash the words of each text data[starts[r]:ends[r]] into ``found`` = (plain, masked), one behind another.
 
-    ``maps`` = (classes, folds, hashes of the seven placeholders and ``www``). ``counts`` receives, a row, where its
-    plain words end, where its masked words end, and the running payload hash. ``found`` must hold half the bytes
-    plus two words a row. The lowest bit of a plain hash says whether it is a content word: five or more letters
-    without a digit, or a character pair.
+    ``maps`` = (classes, folds, hashes of the seven placeholders and ``www``, weights and roles of bytes). ``counts``
+    receives, a row, where its plain words end, where its masked words end, and the running payload hash. ``found`` must
+    hold half the bytes plus two words a row. The lowest bit of a plain hash says whether it is a content word: five or
+    more letters without a digit, or a character pair.
     """
     n = m = 0
     for row in range(len(starts)):
