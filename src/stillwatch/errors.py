@@ -9,7 +9,8 @@
     ├── ConfigError              a setting, field map or world file is wrong
     ├── MissingExtra             an optional package is needed
     ├── StateError               the response state cannot be opened, or does not allow what was asked
-    │   └── TamperedWith         the journal or the tables are not as they were written (exit code 4)
+    │   ├── TamperedWith         the journal or the tables are not as they were written (exit code 4)
+    │   └── UnknownToState       no such plan, or nothing was ever in force for what was named (exit code 5)
     └── SnapshotRefused          a decision snapshot that a node must not use (older, unsigned, foreign, corrupt)
 """
 
@@ -91,3 +92,13 @@ class TamperedWith(StateError):  # noqa: N818
     """
 
     exit_code = 4
+
+
+class UnknownToState(StateError):  # noqa: N818
+    """No such plan, or nothing was ever in force for the account or campaign that was named.
+
+    >>> UnknownToState("nothing was ever in force for account acct-1").exit_code
+    5
+    """
+
+    exit_code = 5

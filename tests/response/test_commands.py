@@ -76,7 +76,7 @@ def test_from_a_scan_to_a_measure_in_force_and_back(run: Run, scan: ScanOutput, 
     assert "lacks approval" in run("apply", name, "--why", "hurry", code=2)
     assert "all have agreed" in run("approve", name, "--as", "anna", "--why", "looked at all three")
     assert "3 measures in force" in run("apply", name, "--as", "anna", "--why", "agreed")
-    assert "3 measures in force or waiting; 0 in shadow" in run("standings")
+    assert "3 accounts under a measure in force or waiting; 0 in shadow" in run("standings")
     assert "is open" in run("appeal", "open", "a1", "--why", "our benchmark")
     assert "our benchmark" in run("appeal", "list")
     assert "granted; 1 measure ended" in run("appeal", "grant", "a1", "--why", "it is")
@@ -107,7 +107,7 @@ def test_a_narrow_window_cuts_nothing(run: Run, scan: ScanOutput, monkeypatch: p
 def test_tampering_is_an_exit_code_of_its_own(run: Run, scan: ScanOutput, tmp_path: Path) -> None:
     """An edited line: 4, and which; a checkpoint from before finds a cut."""
     run("plan", scan.path, "--policy", SHADOW)
-    run("policy", shadow_copy(tmp_path), "--new-key", tmp_path / "key")
+    run("keypair", tmp_path / "key")
     run("audit", "checkpoint", "--checkpoint", tmp_path / "head.json", "--key", tmp_path / "key")
     head = ("--checkpoint", tmp_path / "head.json", "--key", tmp_path / "key.pub")
     assert "agree with the checkpoint at line 1" in run("audit", "verify", *head)
@@ -122,11 +122,31 @@ def test_tampering_is_an_exit_code_of_its_own(run: Run, scan: ScanOutput, tmp_pa
     assert "the journal was cut" in run("audit", "verify", *head, code=4)
 
 
-def shadow_copy(folder: Path) -> Path:
-    """Return a copy of the shipped policy, to be signed."""
-    copy = folder / "copy.toml"
-    copy.write_text(SHADOW.read_text())
-    return copy
+def test_a_wrong_url_makes_no_database(run: Run, tmp_path: Path) -> None:
+    """What only reads or takes back says that there is no state there; the folder stays as it was."""
+    for words in (["audit", "verify"], ["standings"], ["undo", "--account", "a", "--why", "x"], ["appeal", "list"]):
+        assert "there is no state at" in run(*words, "--state", f"sqlite:///{tmp_path}/sttae.db", code=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_undo_of_an_unknown_account_is_an_exit_code_of_its_own(run: Run, scan: ScanOutput) -> None:
+    """5 for a name that nothing was ever in force for; 0 for one that is known and has nothing left."""
+    run("apply", plan_id(run("plan", scan.path, "--policy", SHADOW)), "--why", "first run")
+    assert "nothing was ever in force for account a00" in run("undo", "--account", "a00", "--why", "typo", code=5)
+    assert "1 measure ended" in run("undo", "--account", "a0", "--why", "mistake")
+    assert "0 measures ended" in run("undo", "--account", "a0", "--why", "again")
+
+
+def test_approvers_sign_with_keys_of_their_own(run: Run, scan: ScanOutput, tmp_path: Path) -> None:
+    """Key pairs made, listed in the policy as printed, and asked for: by name alone nobody approves any more."""
+    line = run("keypair", tmp_path / "anna.key").strip().splitlines()[-1]
+    (tmp_path / "strict.toml").write_text(f"{ENFORCE}[keys]\n{line}\n")
+    name = plan_id(run("plan", scan.path, "--policy", tmp_path / "strict.toml"))
+    assert "sign with yours (--key)" in run("approve", name, "--as", "anna", "--why", "trust me", code=2)
+    assert "all have agreed" in run("approve", name, "--as", "anna", "--key", tmp_path / "anna.key", "--why", "seen")
+    assert "3 measures in force" in run("apply", name, "--why", "agreed", "--policy", tmp_path / "strict.toml")
+    assert "approval_signatures" in run("audit", "show", "--json")
+    assert "File exists" in run("keypair", tmp_path / "anna.key", code=1)
 
 
 def test_a_policy_is_checked_signed_and_shown(run: Run, tmp_path: Path) -> None:
@@ -135,8 +155,9 @@ def test_a_policy_is_checked_signed_and_shown(run: Run, tmp_path: Path) -> None:
     assert shown.index("rate-limit") < shown.index("tag")
     quiet = tmp_path / "quiet.toml"
     quiet.write_text('name = "q"\n[[rules]]\nname = "r"\nrung = "delay"\ndelay_ms = [5, 9]\ntold = false\n')
-    assert f"{quiet}:6: what customers feel and are not told of needs a signed policy" in run("policy", quiet, code=2)
-    assert "signature:" in run("policy", quiet, "--new-key", tmp_path / "key")
+    assert f"{quiet}:6:1: what customers feel and are not told of needs a signed policy" in run("policy", quiet, code=2)
+    run("keypair", tmp_path / "key")
+    assert "signature:" in run("policy", quiet, "--sign", tmp_path / "key")
     assert "NOT TOLD" in run("policy", quiet, "--trusted-key", tmp_path / "key.pub")
 
 

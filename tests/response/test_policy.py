@@ -16,7 +16,7 @@ from stillwatch.response import policy as values
 from stillwatch.response.ladder import HIGHEST_AUTOMATIC, LADDER, Rung
 from stillwatch.response.policy import Customer, Exemption, Policy, Rule, exemption, faults
 from stillwatch.response.policy_file import load_policy, outline, signature_file
-from stillwatch.response.signing import make_keys, sign
+from stillwatch.response.signing import make_keys, private_key, sign
 
 from .conftest import campaign_record
 
@@ -50,11 +50,11 @@ def test_the_shipped_policy_is_in_shadow_mode() -> None:
         ("jitter_hours = 6 ", 'jitter_hours = "x" ', ":9: expected `float`, got `str`"),
         ("jitter_hours = 6 ", "jiter_hours = 6 ", ":9: unknown key 'jiter_hours'; did you mean jitter_hours?"),
         ('rung = "tag"', 'rung = "ban"', ":63: 'ban' is none of the choices; known: observe, tag"),
-        ('rung = "tag"', 'rung = "suspend"', ":66: suspend never begins without a person"),
+        ('rung = "tag"', 'rung = "suspend"', ":66:1: suspend never begins without a person"),
         ("automatic = true\nlasts", "lasts", None),
-        ("budget = {", "# budget = {", ":52: a rate-limit needs a budget"),
+        ("budget = {", "# budget = {", ":52:1: a rate-limit needs a budget"),
         ("tokens_per_minute = 2000", "tokens_per_minute = -1", ":59: expected `float` > 0.0"),
-        ('mode = "shadow"', 'mode = "enforce"', ":25: nobody under [people] holds the role 'responder'"),
+        ('mode = "shadow"', 'mode = "enforce"', ":25:1: nobody under [people] holds the role 'responder'"),
         ("two_persons_above = 10", "two_persons_above = 1000", ":22: expected `int` <= 25"),
         (
             '"pool", "successor"',
@@ -82,11 +82,11 @@ def test_what_is_felt_and_not_told_needs_a_signed_policy(tmp_path: Path) -> None
     """Refused without a key, without a signature, with another's signature and after an edit; taken when signed."""
     file = written(tmp_path, 'name = "p"\n' + QUIET)
     trusted, other = make_keys(tmp_path / "ours"), make_keys(tmp_path / "theirs")
-    with pytest.raises(ConfigError, match=r":6: .*needs a signed policy: name the trusted"):
+    with pytest.raises(ConfigError, match=r":6:1: .*needs a signed policy: name the trusted"):
         load_policy(file)
     with pytest.raises(ConfigError, match="is not there"):
         load_policy(file, trusted)
-    signature_file(file).write_text(sign(file.read_bytes(), tmp_path / "theirs"))
+    signature_file(file).write_text(sign(file.read_bytes(), private_key(tmp_path / "theirs")))
     with pytest.raises(ConfigError, match="not the trusted key"):
         load_policy(file, trusted)
     assert load_policy(file, other).rules[0].told is False

@@ -79,6 +79,8 @@ def test_what_is_found_is_decided_at_a_gateway_that_outlives_the_service(
     assert gateway.decide(account="nobody-of-these")["decision"]["action"] == "allow"
 
     undone, verified, *others = by_action["tag"]
+    unknown = serve.http.post("/v1/undo", json={"account": "nobody-of-these", "why": "typo"})
+    assert (unknown.status_code, unknown.headers["content-type"]) == (404, "application/problem+json")
     assert serve.http.post("/v1/undo", json={"account": undone, "why": "spoke to them"}).json() == {"ended": 1}
     proof = {"account": verified, "kind": "identity", "succeeded": True, "why": "passport seen"}
     assert serve.http.post("/v1/verifications", json=proof).json() == {"ended": 1}
@@ -166,15 +168,44 @@ def test_two_services_never_share_a_folder(home: Path) -> None:
 def test_a_bad_policy_is_refused_before_anything_starts(home: Path, tmp_path: Path) -> None:
     """An operator sees the line at once, not a service that runs and publishes nothing; a good policy starts."""
     from stillwatch.errors import ConfigError
+    from stillwatch.service.planning import PolicyFile
     from stillwatch.service.serve import ServeSettings, serve_app
 
     policy = tmp_path / "policy.toml"
     policy.write_text('name = "p"\n[[rules]]\nname = "x"\nrung = "ban"\n')
     with pytest.raises(ConfigError, match=r"policy.toml:4: 'ban' is none of the choices"):
-        serve_app(ServeSettings(home=home / "new", policy=policy))
+        serve_app(ServeSettings(home=home / "new", policy=PolicyFile(policy)))
     assert not (home / "new").exists()
     policy.write_text('name = "p"\n[[rules]]\nname = "x"\nrung = "tag"\n')
-    asyncio.run(lived(serve_app(ServeSettings(home=home / "new", policy=policy))))
+    asyncio.run(lived(serve_app(ServeSettings(home=home / "new", policy=PolicyFile(policy)))))
+
+
+UNTOLD = 'name = "p"\n[[rules]]\nname = "x"\nrung = "cap"\ncap = { max_tokens = 9 }\n  told = false\n'
+
+
+def test_untold_measures_need_a_signed_policy_for_as_long_as_it_runs(home: Path, tmp_path: Path, start: Start) -> None:
+    """Refused with line and column while unsigned; taken when signed; an edit that nobody signed publishes nothing."""
+    from typer.testing import CliRunner
+
+    from stillwatch.cli import app
+    from stillwatch.response.policy_file import sign_policy
+    from stillwatch.response.signing import make_keys
+
+    policy, trusted = tmp_path / "policy.toml", make_keys(tmp_path / "policy.key")
+    policy.write_text(UNTOLD)
+    given = ["serve", "--home", str(home), "--policy", str(policy)]
+    for words in (given, [*given, "--trusted-key", str(trusted)]):
+        assert f"{policy}:6:3: what customers feel" in str(CliRunner().invoke(app, words).exception)
+    sign_policy(policy, tmp_path / "policy.key")
+    serve = start(*given, "--trusted-key", trusted, "--refresh", 1)
+    eventually(lambda: serve.http.get("/v1/snapshot").status_code == 200, "a first snapshot")
+    assert serve.status()["failures"] == {}
+    policy.write_text(UNTOLD.replace("9", "5"))
+    eventually(lambda: serve.status()["failures"].get("publish"), "a refusal")
+    assert any("policy.toml:6:3: what customers feel" in line["message"] for line in serve.lines())
+    sign_policy(policy, tmp_path / "policy.key")
+    before = serve.status()["published_at"]
+    eventually(lambda: serve.status()["published_at"] > before, "the next snapshot")
 
 
 async def lived(app: App) -> None:

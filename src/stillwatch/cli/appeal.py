@@ -50,7 +50,7 @@ def appeal(
     from stillwatch.response import appeals
     from stillwatch.response.store import State
 
-    state = State.open(state_url)
+    state = State.open(state_url, make=False)
     if step is Step.LIST:
         rows = [
             {

@@ -16,15 +16,25 @@ PlanId = Annotated[str, typer.Argument(help="Id of the plan, as `stillwatch plan
 
 
 @app.command()
-def approve(plan: PlanId, why: Why, who: Who = "", state_url: StateUrl = DEFAULT_STATE) -> None:
-    """Agree to a plan, in the role that its policy gives you.
+def approve(
+    plan: PlanId,
+    why: Why,
+    who: Who = "",
+    key: Annotated[
+        Path | None, typer.Option(help="Your Ed25519 private key (PEM), when the policy lists [keys].")
+    ] = None,
+    state_url: StateUrl = DEFAULT_STATE,
+) -> None:
+    """Agree to a plan, in the role that its policy gives you; with your key when the policy lists keys.
 
-    Example: `stillwatch approve P-4be1c2aa90 --as anna --why "reviewed ten accounts a campaign"`
+    Example: `stillwatch approve P-4be1c2aa90 --as anna --key anna.key --why "reviewed ten accounts a campaign"`
     """
-    from stillwatch.response import actions
+    from stillwatch.response import plans
+    from stillwatch.response.signing import private_key
     from stillwatch.response.store import State
 
-    left = actions.approve(State.open(state_url), plan, who=who or login(), why=why)
+    mine = private_key(key) if key else None
+    left = plans.approve(State.open(state_url, make=False), plan, who=who or login(), why=why, key=mine)
     for need in left:
         typer.echo(f"still needed for {need.rung.label} of {need.accounts:,} accounts: {' and '.join(need.roles)}")
     if not left:
@@ -40,7 +50,7 @@ def apply(
         bool, typer.Option("--only-automatic", help="Begin only what the policy lets begin without a person.")
     ] = False,
     policy_path: Annotated[
-        Path | None, typer.Option("--policy", help="Today's policy: its exemptions win over the plan.")
+        Path | None, typer.Option("--policy", help="Today's policy: its exemptions and its keys win over the plan's.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Dataset, when the policy exempts organisations.")] = None,
     trusted_key: TrustedKey = None,
@@ -52,13 +62,14 @@ def apply(
     """
     from stillwatch.response import actions
     from stillwatch.response.customers import UNKNOWN, read_customers
+    from stillwatch.response.plans import read_plan
     from stillwatch.response.policy_file import load_policy
     from stillwatch.response.store import State
     from stillwatch.tables import Dataset
 
-    state = State.open(state_url)
+    state = State.open(state_url, make=False)
     today = load_policy(policy_path, trusted_key) if policy_path else None
-    accounts = {action.account_id for action in actions.read_plan(state, plan).actions}
+    accounts = {action.account_id for action in read_plan(state, plan).actions}
     customers = read_customers(Dataset.open(data), accounts) if data else UNKNOWN
     done = actions.apply(
         state, plan, who=who or login(), why=why, only_automatic=only_automatic, policy=today, customers=customers
@@ -85,7 +96,7 @@ def undo(
     from stillwatch.response.store import State
 
     ended = actions.undo(
-        State.open(state_url), who=who or login(), why=why, account=account, campaign=campaign, plan=plan
+        State.open(state_url, make=False), who=who or login(), why=why, account=account, campaign=campaign, plan=plan
     )
     typer.echo(f"{plural(ended, 'measure')} ended")
 
@@ -104,13 +115,13 @@ def standings(
     from stillwatch.response.shadow import overlaps
     from stillwatch.response.store import State
 
-    state = State.open(state_url)
+    state = State.open(state_url, make=False)
     found = in_force(state)
     if json:
         typer.echo(msgspec.json.format(msgspec.json.encode(found)))
         return
-    felt = [one for one in found if not one.shadow]
-    typer.echo(f"{len(felt):,} measures in force or waiting; {len(found) - len(felt):,} in shadow")
+    felt, in_shadow = ({one.account_id for one in found if one.shadow is shadow} for shadow in (False, True))
+    typer.echo(f"{plural(len(felt), 'account')} under a measure in force or waiting; {len(in_shadow):,} in shadow")
     show(
         [
             {

@@ -50,7 +50,7 @@ def audit(
     from stillwatch.response.journal import read_checkpoint
     from stillwatch.response.store import State
 
-    state = State.open(state_url)
+    state = State.open(state_url, make=False)
     if task is Task.SHOW:
         _show(deque((one for one in state.entries() if subject in one.subject), last), json=json)
         return

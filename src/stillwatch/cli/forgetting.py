@@ -144,7 +144,7 @@ class Forgetting:
 
         once = Key(secrets.token_bytes(32))  # thrown away: nobody can find the name behind a tombstone
         tombstones = {name: "forgotten-" + once.hash("account", _bare(name))[-24:] for name in self.wanted.accounts}
-        state = State.open(self.state)
+        state = State.open(self.state, make=False)
         try:
             return msgspec.structs.asdict(forget_accounts(state, tombstones, who=who, why=why))
         finally:

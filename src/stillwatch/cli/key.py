@@ -1,4 +1,4 @@
-"""`stillwatch key`: make, list and revoke the API keys of the service."""
+"""`stillwatch key`: make, list and revoke the API keys of the service. `stillwatch keypair`: keys that sign."""
 
 from __future__ import annotations
 
@@ -40,3 +40,23 @@ def key(
         revoke_key(keys, name, now=now)
     else:
         raise ConfigError("say create, list, or revoke with --id")
+
+
+@app.command()
+def keypair(
+    private: Annotated[
+        Path, typer.Argument(help="File for the private key; the public one goes to FILE.pub.", metavar="FILE")
+    ],
+) -> None:
+    """Make an Ed25519 key pair (PEM), to sign policies, approvals or checkpoints; never over a key that is there.
+
+    Prints the public key as it stands under [keys] of a policy.
+
+    Example: `stillwatch keypair anna.key`
+    """
+    from stillwatch.response.signing import key_id, make_keys, one_line, public_key
+
+    public = make_keys(private)
+    made = public_key(public)
+    typer.echo(f"{private}: keep it to yourself; {public}: key {key_id(made)}; as a line of a policy:")
+    typer.echo(f'{private.stem} = "{one_line(made)}"')

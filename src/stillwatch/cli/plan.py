@@ -22,7 +22,6 @@ from stillwatch.cli.acting import (
     show,
 )
 from stillwatch.cli.app import app
-from stillwatch.errors import ConfigError
 from stillwatch.response.plan import Plan
 
 
@@ -31,7 +30,6 @@ def policy(
     file: Annotated[Path, typer.Argument(help="Policy file (TOML).")],
     trusted_key: TrustedKey = None,
     sign: Annotated[Path | None, typer.Option(help="Sign the file with this Ed25519 private key (PEM).")] = None,
-    new_key: Annotated[Path | None, typer.Option(help="Make a key pair here first, and sign with it.")] = None,
     json: Json = False,
 ) -> None:
     """Check a policy and show its rules in the order in which they are tried; or sign it.
@@ -39,15 +37,9 @@ def policy(
     Example: `stillwatch policy examples/policy.toml`
     """
     from stillwatch.response import policy_file
-    from stillwatch.response.signing import make_keys
-    from stillwatch.response.signing import sign as signature
 
-    if new_key is not None:
-        typer.echo(f"public key: {make_keys(new_key)}")
-    if private := sign or new_key:
-        mark = policy_file.signature_file(file)
-        mark.write_text(signature(_bytes(file), private) + "\n", encoding="ascii")
-        typer.echo(f"signature: {mark}")
+    if sign is not None:
+        typer.echo(f"signature: {policy_file.sign_policy(file, sign)}")
         return
     checked = policy_file.load_policy(file, trusted_key)
     if json:
@@ -56,13 +48,6 @@ def policy(
     typer.echo(f"{file}: {checked.name}, mode {checked.mode}, digest {checked.digest[:12]}")
     for line in policy_file.outline(checked):
         typer.echo(line)
-
-
-def _bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", path=file) from error
 
 
 @app.command()
@@ -83,9 +68,10 @@ def plan(
 
     Example: `stillwatch plan out --policy examples/policy.toml --data data`
     """
-    from stillwatch.response.actions import circumstances, record_plan
+    from stillwatch.response.actions import circumstances
     from stillwatch.response.customers import Customers, read_customers
     from stillwatch.response.plan import propose
+    from stillwatch.response.plans import record_plan
     from stillwatch.response.policy_file import load_policy
     from stillwatch.response.store import State
     from stillwatch.tables import Dataset

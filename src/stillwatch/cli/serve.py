@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from stillwatch.cli.acting import TrustedKey
 from stillwatch.cli.app import app
 from stillwatch.errors import ConfigError
 
@@ -22,6 +23,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8787,
     policy: Annotated[Path | None, typer.Option(exists=True, help="Policy (TOML); none: nothing is planned.")] = None,
+    trusted_key: TrustedKey = None,
     state: Annotated[str | None, typer.Option(help="URL of the state database (default: SQLite in --home).")] = None,
     watch: Annotated[list[Path] | None, typer.Option(help="Folder whose log files are taken over.")] = None,
     identity: Annotated[Path | None, typer.Option(exists=True, help="Identity map, as for `ingest`.")] = None,
@@ -52,6 +54,7 @@ def serve(
     try:
         from stillwatch.service.cycle import Rhythm
         from stillwatch.service.listen import Listen, check_listen, run
+        from stillwatch.service.planning import PolicyFile
         from stillwatch.service.serve import ServeSettings, serve_app
     except ImportError as error:
         raise ConfigError(f"the service needs {error.name}: pip install 'stillwatch[service]'") from error
@@ -63,7 +66,7 @@ def serve(
     passed = [word for name, path in given.items() if path for word in (name, str(path))]
     settings = ServeSettings(
         home=home,
-        policy=policy,
+        policy=PolicyFile(policy, trusted_key) if policy else None,
         state_url=state,
         watched=tuple(watch or ()),
         ingest_options=(*passed, *(["--content-free"] if content_free else [])),

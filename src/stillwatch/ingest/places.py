@@ -21,10 +21,20 @@ def read_toml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, str], int]]:
     Raises :class:`ConfigError` with line and column on a syntax error.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        return tomllib.loads(text), lines_of(text)
+        return parse_toml(path.read_bytes(), path)
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", path=path) from error
+
+
+def parse_toml(content: bytes, path: Path) -> tuple[dict[str, Any], dict[tuple[str, str], int]]:
+    r"""Parse what was read from ``path``, as :func:`read_toml` does: for those who must know the very bytes.
+
+    >>> parse_toml(b"[s]\r\nb = 2", Path("a.toml"))
+    ({'s': {'b': 2}}, {('s', ''): 1, ('s', 'b'): 2})
+    """
+    try:
+        text = content.decode("utf-8")
+        return tomllib.loads(text), lines_of(text)
     except UnicodeDecodeError as error:
         raise ConfigError("not UTF-8", path=path) from error
     except tomllib.TOMLDecodeError as error:

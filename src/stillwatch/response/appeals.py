@@ -8,7 +8,7 @@ import msgspec
 import pyarrow as pa
 import sqlalchemy as sa
 
-from stillwatch.errors import StateError
+from stillwatch.errors import StateError, UnknownToState
 from stillwatch.response import schema
 from stillwatch.response.actions import end
 from stillwatch.response.store import Change, Row, State, micros
@@ -33,16 +33,16 @@ class Appeal(msgspec.Struct, frozen=True, kw_only=True):
 def open_appeal(state: State, account_id: str, *, who: str, why: str) -> str:
     """Open an appeal for an account, or re-open it after an answer; return its id.
 
-    Raises :class:`StateError` when one is open already, or when nothing was ever in force for the account.
+    Raises :class:`StateError` when one is open already, :class:`UnknownToState` when nothing was ever in force for it.
 
     >>> open_appeal(State.open("sqlite://"), "a", who="support", why="our benchmark")
     Traceback (most recent call last):
-    stillwatch.errors.StateError: nothing was ever in force for account a
+    stillwatch.errors.UnknownToState: nothing was ever in force for account a
     """
     table, known = schema.appeals, schema.standings
     with state.changing(who, "appeal", why) as change:
         if not change.rows(sa.select(known.c.standing_id).where(known.c.account_id == account_id).limit(1)):
-            raise StateError(f"nothing was ever in force for account {account_id}")
+            raise UnknownToState(f"nothing was ever in force for account {account_id}")
         earlier = change.rows(sa.select(table).where(table.c.account_id == account_id))
         if any(row["status"] == "open" for row in earlier):
             raise StateError(f"account {account_id} has an open appeal already")

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from stillwatch.errors import ConfigError
-from stillwatch.response.signing import is_signed, sign
+from stillwatch.response.signing import is_signed, private_key, public_key, sign
 
 BEGINNING = "0" * 64
 REWRITTEN = "journal/lines"
@@ -128,7 +128,7 @@ def write_checkpoint(file: Path, last: Entry, at: int, key: Path) -> Checkpoint:
     1
     """
     bare = Checkpoint(seq=last.seq, hash=last.hash, at=at)
-    signed = msgspec.structs.replace(bare, signature=sign(canonical(bare), key))
+    signed = msgspec.structs.replace(bare, signature=sign(canonical(bare), private_key(key)))
     file.write_bytes(canonical(signed) + b"\n")
     return signed
 
@@ -146,7 +146,8 @@ def read_checkpoint(file: Path, trusted: Path) -> Checkpoint:
         raise ConfigError(f"cannot be read: {error.strerror}", path=file) from error
     except msgspec.MsgspecError as error:
         raise ConfigError(f"not a checkpoint: {error}", path=file) from error
-    if not is_signed(canonical(msgspec.structs.replace(checkpoint, signature="")), checkpoint.signature, trusted):
+    bare = canonical(msgspec.structs.replace(checkpoint, signature=""))
+    if not is_signed(bare, checkpoint.signature, public_key(trusted)):
         raise ConfigError("the signature is not the trusted key's", path=file)
     return checkpoint
 

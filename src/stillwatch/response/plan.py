@@ -246,7 +246,7 @@ def _answer(
         why = "already closed"
     elif rule is None:
         why = "no rule holds"
-    elif known.in_force.get((account, campaign.campaign_id), Rung.OBSERVE - 1) >= rule.step:
+    elif _held(known, account, campaign) >= rule.step:
         why = "already in force"
     elif scope == Scope():
         why = "has other traffic, and the scan names no template to tell it apart"
@@ -255,6 +255,12 @@ def _answer(
         victim = role == "mixed" and _owner_may_be_victim(campaign)
         return _action(rule, (account, campaign, probability, scope), role=role, victim=victim, paying=paying)
     return LeftAlone(account, campaign.campaign_id, why)
+
+
+def _held(known: Circumstances, account: str, campaign: Campaign) -> int:
+    """Return the highest rung in force for a campaign under any name it has had; below all rungs when there is none."""
+    names = (campaign.campaign_id, *campaign.lineage.previous)
+    return max(known.in_force.get((account, name), Rung.OBSERVE - 1) for name in names)
 
 
 def _scope(rule: Rule, role: str, scopes: Scopes) -> Scope:

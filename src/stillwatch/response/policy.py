@@ -14,6 +14,7 @@ import msgspec
 
 from stillwatch.cases.folder import WHO_AXES, Campaign
 from stillwatch.response.ladder import HIGHEST_AUTOMATIC, LADDER, Rung
+from stillwatch.response.signing import from_line
 from stillwatch.response.standing import Cap
 
 RungLabel = Literal["observe", "tag", "delay", "rate-limit", "cap", "step-up", "restrict", "suspend"]
@@ -151,6 +152,8 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A whole policy. ``mode`` is ``shadow`` unless the file says ``enforce``: shadow measures are never felt.
 
+    ``keys`` holds the Ed25519 public key of each approver, as one line: with it an approval counts only when signed.
+
     >>> Policy(name="p").mode, len(Policy(name="p").digest)
     ('shadow', 64)
     """
@@ -160,6 +163,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     rules: tuple[Rule, ...] = ()
     approvals: Approvals = Approvals()
     people: dict[str, tuple[str, ...]] = {}
+    keys: dict[str, str] = {}
     radius: Radius = Radius()
     exempt: tuple[Exemption, ...] = ()
     timing: Timing = Timing()
@@ -229,6 +233,21 @@ def faults(policy: Policy) -> Iterable[tuple[tuple[str | int, ...], str]]:
         missing = [role for role in roles if not any(role in held for held in policy.people.values())]
         if missing and policy.mode == "enforce":
             yield ("approvals", "roles", rung), f"nobody under [people] holds the role {missing[0]!r}"
+    yield from _key_faults(policy)
+
+
+def _key_faults(policy: Policy) -> Iterable[tuple[tuple[str | int, ...], str]]:
+    owners: dict[str, str] = {}
+    for name, line in policy.keys.items():
+        if from_line(line) is None:
+            yield ("keys", name), "not an Ed25519 public key: the one line between the dashes of its PEM file"
+        if name not in policy.people:
+            yield ("keys", name), f"nobody under [people] is called {name!r}"
+        if (other := owners.setdefault(line, name)) != name:
+            yield ("keys", name), f"this is the key of {other!r} too: one person, one key"
+    for name in policy.people:
+        if policy.keys and name not in policy.keys:
+            yield ("people", name), f"{name!r} has no key under [keys]; with that table every approver needs one"
 
 
 def _rule_faults(rule: Rule) -> Iterable[tuple[str, str]]:

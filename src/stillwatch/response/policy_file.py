@@ -9,11 +9,11 @@ from typing import get_args
 import msgspec
 
 from stillwatch.errors import ConfigError
-from stillwatch.ingest.places import nearest, read_toml
+from stillwatch.ingest.places import nearest, parse_toml
 from stillwatch.response import policy as values
 from stillwatch.response.ladder import LADDER
 from stillwatch.response.policy import Policy, Rule, faults
-from stillwatch.response.signing import is_signed
+from stillwatch.response.signing import is_signed, private_key, public_key, sign
 from stillwatch.response.standing import Cap
 
 Place = tuple[str | int, ...]
@@ -54,17 +54,20 @@ def load_policy(path: str | Path, trusted: Path | None = None) -> Policy:
     stillwatch.errors.ConfigError: ...policy.toml:4: 'rate_limit' is none of the choices; did you mean rate-limit?
     """
     file = Path(path)
-    given, _ = read_toml(file)
-    text = file.read_text(encoding="utf-8")
+    content = _bytes(file)
+    given, _ = parse_toml(content, file)
+    text = content.decode()
     try:
         policy = msgspec.convert(given, Policy)
     except msgspec.ValidationError as error:
         raise _explained(str(error), file, text) from None
     for place, reason in faults(policy):
-        raise ConfigError(reason, path=file, line=line_of(text, place))
+        line, column = _spot(text, place)
+        raise ConfigError(reason, path=file, line=line, column=column)
     for number, rule in enumerate(policy.rules):
-        if not rule.told and LADDER[rule.step].felt:
-            _demand_signature(file, trusted, line_of(text, ("rules", number, "told")))
+        if not rule.told and LADDER[rule.step].felt and (why := _unsigned(file, content, trusted)):
+            line, column = _spot(text, ("rules", number, "told"))
+            raise ConfigError(f"what customers feel and are not told of {why}", path=file, line=line, column=column)
     return policy
 
 
@@ -77,15 +80,44 @@ def signature_file(policy: Path) -> Path:
     return policy.with_name(policy.name + ".sig")
 
 
-def _demand_signature(file: Path, trusted: Path | None, line: int | None) -> None:
-    why = "what customers feel and are not told of needs a signed policy"
+def sign_policy(file: Path, key: Path) -> Path:
+    """Sign a policy file with an Ed25519 private key (PEM) and return where the signature is.
+
+    >>> sign_policy(Path("no-such-file"), Path("no-such-key"))
+    Traceback (most recent call last):
+    stillwatch.errors.ConfigError: no-such-file: cannot be read: No such file or directory
+    """
+    signature = sign(_bytes(file), private_key(key))
+    mark = signature_file(file)
+    mark.write_text(signature + "\n", encoding="ascii")
+    return mark
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", path=file) from error
+
+
+def _unsigned(file: Path, content: bytes, trusted: Path | None) -> str | None:
+    """Say what lacks of a good signature of a policy file; None when it has one."""
     if trusted is None:
-        raise ConfigError(f"{why}: name the trusted public key (--trusted-key)", path=file, line=line)
+        return "needs a signed policy: name the trusted public key (--trusted-key)"
     mark = signature_file(file)
     if not mark.exists():
-        raise ConfigError(f"{why}: {mark.name} is not there (stillwatch policy --sign)", path=file, line=line)
-    if not is_signed(file.read_bytes(), mark.read_text(encoding="ascii", errors="replace").strip(), trusted):
-        raise ConfigError(f"{why}: {mark.name} is not the trusted key's signature of it", path=file, line=line)
+        return f"needs a signed policy: {mark.name} is not there (stillwatch policy --sign)"
+    signature = mark.read_text(encoding="ascii", errors="replace").strip()
+    if not is_signed(content, signature, public_key(trusted)):
+        return f"needs a signed policy: {mark.name} is not the trusted key's signature of it"
+    return None
+
+
+def _spot(text: str, place: Place) -> tuple[int, int]:
+    """Return line and column, counted from 1, of a key."""
+    line = line_of(text, place) or 1
+    found = re.search(rf"\b{re.escape(str(place[-1]))}\b", text.splitlines()[line - 1] if text else "")
+    return line, found.start() + 1 if found else 1
 
 
 def _explained(message: str, file: Path, text: str) -> ConfigError:

@@ -23,6 +23,13 @@ approvals = sa.Table(
     sa.Column("person", _key, nullable=False),
     sa.Column("at", sa.BigInteger, nullable=False),
 )
+signatures = sa.Table(
+    "approval_signatures",
+    metadata,
+    sa.Column("approval_id", _key, primary_key=True),
+    sa.Column("key_id", _key, nullable=False),
+    sa.Column("signature", sa.Text, nullable=False),
+)
 applications = sa.Table(
     "applications",
     metadata,
@@ -79,5 +86,5 @@ journal = sa.Table(
     sa.Column("hash", sa.String(64), nullable=False),
 )
 
-JOURNALED = (plans, approvals, applications, standings, appeals, verifications)
+JOURNALED = (plans, approvals, signatures, applications, standings, appeals, verifications)
 """Every table whose rows the journal accounts for."""

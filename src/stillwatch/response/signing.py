@@ -1,12 +1,15 @@
-"""Ed25519 over a file or over bytes: keys as PEM, signatures as Base64 in a file beside the signed one.
+"""Ed25519, for policies, approvals, checkpoints and snapshots: keys as PEM files, signatures as Base64.
 
-The signature is the plain one of RFC 8032, so ``openssl pkeyutl -verify -pubin -rawin`` checks it too.
+The signature is the plain one of RFC 8032, so ``openssl pkeyutl -verify -pubin -rawin`` checks it too. Where a public
+key stands in a policy it is one line: the Base64 between the dashes of its PEM file.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+import os
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -16,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     PublicFormat,
+    load_der_public_key,
     load_pem_private_key,
     load_pem_public_key,
 )
@@ -23,10 +27,11 @@ from cryptography.hazmat.primitives.serialization import (
 from stillwatch.errors import ConfigError
 
 
-def make_keys(private: Path) -> Path:
-    """Write a new private key, readable by its owner alone, and its public key beside it (``.pub``).
+def make_keys(private: Path, public: Path | None = None) -> Path:
+    """Write a new private key, readable by its owner alone, and its public key; return where the public one is.
 
-    Raises :class:`FileExistsError` rather than overwrite a key.
+    ``public`` is the private key's file with ``.pub`` behind it when not given. Raises :class:`FileExistsError` rather
+    than overwrite a key.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -34,50 +39,108 @@ def make_keys(private: Path) -> Path:
     'policy.key.pub'
     """
     key = Ed25519PrivateKey.generate()
-    private.touch(mode=0o600, exist_ok=False)
-    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    public = private.with_name(private.name + ".pub")
-    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    return public
+    with os.fdopen(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    beside = public or private.with_name(private.name + ".pub")
+    write_public(key.public_key(), beside)
+    return beside
 
 
-def sign(message: bytes, private: Path) -> str:
-    """Return the Base64 signature of a message by the key in a PEM file; raises :class:`ConfigError`.
+def write_public(key: Ed25519PublicKey, path: Path) -> None:
+    """Write a public key as PEM."""
+    path.write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
 
-    >>> sign(b"policy", Path("no-such-key"))
+
+def private_key(path: Path) -> Ed25519PrivateKey:
+    """Return the private key of a PEM file; raises :class:`ConfigError`.
+
+    >>> private_key(Path("no-such-key"))
     Traceback (most recent call last):
     stillwatch.errors.ConfigError: no-such-key: cannot be read: No such file or directory
     """
-    key = _load(private, load_pem_private_key, None)
+    try:
+        key = load_pem_private_key(_bytes(path), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigError("not an unencrypted PEM key", path=path) from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError("not an Ed25519 private key", path=private)
+        raise ConfigError("not an Ed25519 private key", path=path)
+    return key
+
+
+def public_key(path: Path) -> Ed25519PublicKey:
+    """Return the public key of a PEM file; raises :class:`ConfigError`.
+
+    >>> public_key(Path("no-such-key"))
+    Traceback (most recent call last):
+    stillwatch.errors.ConfigError: no-such-key: cannot be read: No such file or directory
+    """
+    try:
+        key = load_pem_public_key(_bytes(path))
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ConfigError("not a PEM public key", path=path) from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise ConfigError("not an Ed25519 public key", path=path)
+    return key
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", path=path) from error
+
+
+def one_line(key: Ed25519PublicKey) -> str:
+    """Return a public key as it stands in a policy.
+
+    >>> one_line(Ed25519PrivateKey.generate().public_key())[:16]
+    'MCowBQYDK2VwAyEA'
+    """
+    return base64.b64encode(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+
+
+def from_line(text: str) -> Ed25519PublicKey | None:
+    """Return the public key that a line of a policy names, None when it names none.
+
+    >>> key = Ed25519PrivateKey.generate().public_key()
+    >>> from_line(one_line(key)) == key, from_line("anna")
+    (True, None)
+    """
+    try:
+        key = load_der_public_key(base64.b64decode(text, validate=True))
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    return key if isinstance(key, Ed25519PublicKey) else None
+
+
+def key_id(key: Ed25519PublicKey) -> str:
+    """Name a public key: sixteen hex digits of its SHA-256.
+
+    >>> len(key_id(Ed25519PrivateKey.generate().public_key()))
+    16
+    """
+    return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
+
+
+def sign(message: bytes, key: Ed25519PrivateKey) -> str:
+    """Return the Base64 signature of a message.
+
+    >>> len(sign(b"policy", Ed25519PrivateKey.generate()))
+    88
+    """
     return base64.b64encode(key.sign(message)).decode()
 
 
-def is_signed(message: bytes, signature: str, public: Path) -> bool:
-    """Say whether a Base64 signature of a message is by the key in a PEM file; raises :class:`ConfigError`.
+def is_signed(message: bytes, signature: str, key: Ed25519PublicKey) -> bool:
+    """Say whether a Base64 signature of a message is by a key.
 
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     public = make_keys(Path(folder) / "key")
-    ...     mark = sign(b"policy", Path(folder) / "key")
-    ...     is_signed(b"policy", mark, public), is_signed(b"another", mark, public)
+    >>> key = Ed25519PrivateKey.generate()
+    >>> mark = sign(b"policy", key)
+    >>> is_signed(b"policy", mark, key.public_key()), is_signed(b"another", mark, key.public_key())
     (True, False)
     """
-    key = _load(public, load_pem_public_key)
-    if not isinstance(key, Ed25519PublicKey):
-        raise ConfigError("not an Ed25519 public key", path=public)
     try:
         key.verify(base64.b64decode(signature, validate=True), message)
     except (InvalidSignature, binascii.Error):
         return False
     return True
-
-
-def _load(path: Path, load: object, *more: object) -> object:
-    try:
-        return load(path.read_bytes(), *more)  # type: ignore[operator]
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", path=path) from error
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ConfigError("not an unencrypted PEM key", path=path) from error

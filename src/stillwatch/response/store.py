@@ -125,13 +125,16 @@ class State:
     clock: Clock
 
     @classmethod
-    def open(cls, url: str, clock: Clock = wall_clock) -> State:
+    def open(cls, url: str, clock: Clock = wall_clock, *, make: bool = True) -> State:
         """Open the state at a URL, bringing its schema up to date in one transaction.
 
         ``sqlite:///FILE`` or ``postgresql+pg8000://USER:PASSWORD@HOST/NAME``. Raises :class:`StateError` when the
-        database cannot be reached or is of a newer version, :class:`MissingExtra` without pg8000.
+        database cannot be reached or is of a newer version, and, unless it may be made, when there is no such SQLite
+        file; :class:`MissingExtra` without pg8000.
         """
         state = cls(_engine(url), clock)
+        if not make and _is_missing(state.engine.url):
+            raise StateError(f"there is no state at {state.name}; is it the right --state?")
         try:
             with state.locked() as connection:
                 _upgrade(connection)
@@ -256,6 +259,12 @@ def _engine(url: str) -> sa.Engine:
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _plain_transactions)
     return engine
+
+
+def _is_missing(url: sa.URL) -> bool:
+    """Say whether a URL names an SQLite file that is not there, which connecting would make."""
+    name = url.database or ":memory:"
+    return url.get_backend_name() == "sqlite" and name != ":memory:" and not Path(name).exists()
 
 
 def _plain_transactions(connection: Any, _record: Any) -> None:

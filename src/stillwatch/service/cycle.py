@@ -17,7 +17,7 @@ from stillwatch.errors import StillwatchError
 from stillwatch.response.appeals import feed_back
 from stillwatch.response.store import State
 from stillwatch.service.node import Node
-from stillwatch.service.planning import in_force, plan_scan
+from stillwatch.service.planning import PolicyFile, in_force, plan_scan
 from stillwatch.service.publish import Publisher
 from stillwatch.service.takeover import TakeOver, stillwatch
 from stillwatch.tables import Dataset
@@ -61,7 +61,7 @@ class Cycle:
         publisher: Publisher,
         node: Node,
         *,
-        policy: Path | None,
+        policy: PolicyFile | None,
         state_url: str,
         rhythm: Rhythm,
     ) -> None:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from stillwatch.errors import StateError
+from stillwatch.errors import StateError, UnknownToState
 from stillwatch.response.actions import undo
 from stillwatch.response.appeals import Kind, verify
 from stillwatch.response.store import State
@@ -105,4 +105,6 @@ def _refused(error: StateError) -> Problem:
     """Tell a database that is gone from a change that it does not allow."""
     if isinstance(error.__cause__, SQLAlchemyError):
         return Problem(problem(503, "The state is out of reach", "Nothing was changed; try again.", retry_after="5"))
+    if isinstance(error, UnknownToState):
+        return Problem(problem(404, "Unknown", str(error)))
     return Problem(problem(409, "Not done", str(error)))

@@ -155,9 +155,15 @@ def _push(summary: str, media: tuple[str, ...], *parameters: dict[str, Any]) -> 
     }
 
 
-def _change(summary: str, body: str) -> dict[str, Any]:
-    """Declare a POST that ends measures."""
-    refused = {"400": "Not readable", "409": "Not done, and why", "413": "Too large", **_KEY_PROBLEMS}
+def _change(summary: str, body: str, **more: str) -> dict[str, Any]:
+    """Declare a POST that ends measures; ``more`` are further refusals, as ``s404="unknown"``."""
+    refused = {
+        **{status[1:]: text for status, text in more.items()},
+        "400": "Not readable",
+        "409": "Not done, and why",
+        "413": "Too large",
+        **_KEY_PROBLEMS,
+    }
     return {
         "post": {
             "summary": summary,
@@ -218,6 +224,8 @@ _SERVE_PATHS: dict[str, Any] = {
         }
     },
     "/v1/verifications": _change("Tell the result of a verification; a success ends what is in force", "Verification"),
-    "/v1/undo": _change("End what is in force for one account, campaign or plan", "Undo"),
+    "/v1/undo": _change(
+        "End what is in force for one account, campaign or plan", "Undo", s404="Nothing was ever in force for it"
+    ),
     "/v1/status": _page("What comes in, what waits, what was done", _JSON, problems=_KEY_PROBLEMS),
 }

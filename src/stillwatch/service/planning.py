@@ -5,10 +5,14 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import msgspec
+
 from stillwatch.cases.folder import ScanOutput
-from stillwatch.response.actions import apply, circumstances, missing, record_plan, standings
+from stillwatch.response.actions import apply, circumstances, standings
 from stillwatch.response.customers import UNKNOWN, read_customers
 from stillwatch.response.plan import Plan, propose
+from stillwatch.response.plans import missing, record_plan
+from stillwatch.response.policy import Policy
 from stillwatch.response.policy_file import load_policy
 from stillwatch.response.standing import Standing
 from stillwatch.response.store import State
@@ -17,7 +21,18 @@ from stillwatch.tables import Dataset
 WHO = "stillwatch serve"
 
 
-def in_force(state: State, dataset: Path, policy: Path | None) -> list[Standing]:
+class PolicyFile(msgspec.Struct, frozen=True):
+    """Where the policy is, and the Ed25519 public key (PEM) that must have signed one with untold measures."""
+
+    path: Path
+    trusted: Path | None = None
+
+    def load(self) -> Policy:
+        """Return the policy as it is now; raises :class:`~stillwatch.errors.ConfigError` with its line."""
+        return load_policy(self.path, self.trusted)
+
+
+def in_force(state: State, dataset: Path, policy: PolicyFile | None) -> list[Standing]:
     """Return what is in force or waits to begin, without those whom today's policy exempts.
 
     Raises :class:`~stillwatch.errors.StillwatchError` when the state or the policy cannot be read: better the last
@@ -30,21 +45,19 @@ def in_force(state: State, dataset: Path, policy: Path | None) -> list[Standing]
     """
     if policy is None:
         return standings(state)
-    wanted, customers = load_policy(policy), UNKNOWN
+    wanted, customers = policy.load(), UNKNOWN
     if wanted.asks_who():
         customers = read_customers(Dataset.open(dataset), {one.account_id for one in standings(state)})
     return standings(state, policy=wanted, customers=customers)
 
 
-def plan_scan(
-    state: State, scan: Path, dataset: Path, policy: Path, *, trusted: Path | None = None, chance: random.Random
-) -> Plan | None:
+def plan_scan(state: State, scan: Path, dataset: Path, policy: PolicyFile, *, chance: random.Random) -> Plan | None:
     """Propose, record and begin a plan for a scan; None when the policy asks for nothing new.
 
     All of it begins when no approval is needed (shadow mode is never felt), else its automatic part alone: the rest
     waits for `stillwatch approve` and `apply`. Raises :class:`~stillwatch.errors.StillwatchError` as the parts do.
     """
-    wanted, found = load_policy(policy, trusted), ScanOutput.open(scan)
+    wanted, found = policy.load(), ScanOutput.open(scan)
     members = found.table("members")["account_id"].to_pylist()
     customers = read_customers(Dataset.open(dataset), members)
     plan = propose(found, wanted, circumstances(state, wanted, customers), now=state.clock(), chance=chance)

@@ -15,7 +15,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from stillwatch.errors import ConfigError
-from stillwatch.response.policy_file import load_policy
 from stillwatch.service.cycle import Cycle, Rhythm
 from stillwatch.service.deciding import Decider, OnFailure
 from stillwatch.service.enforcing import enforcing_routes
@@ -26,6 +25,7 @@ from stillwatch.service.meters import counts, gauge
 from stillwatch.service.node import Node
 from stillwatch.service.nodes import buckets, sealer
 from stillwatch.service.openapi import serve_document
+from stillwatch.service.planning import PolicyFile
 from stillwatch.service.publish import Publisher, publishing_routes
 from stillwatch.service.receiving import receiving_routes
 from stillwatch.service.signing import Trust, find_signer
@@ -40,7 +40,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What `stillwatch serve` is told. ``home`` holds everything it keeps; times in seconds, sizes in bytes."""
 
     home: Path
-    policy: Path | None = None
+    policy: PolicyFile | None = None
     state_url: str | None = None
     watched: tuple[Path, ...] = ()
     ingest_options: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ def serve_app(settings: ServeSettings) -> Front:
     :class:`OSError` for a folder that cannot be used.
     """
     if settings.policy is not None:
-        load_policy(settings.policy)
+        settings.policy.load()
     home = settings.home
     home.mkdir(parents=True, exist_ok=True)
     lock = _locked(home)

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
 
 from stillwatch.errors import ConfigError, SnapshotRefused
+from stillwatch.response.signing import key_id, make_keys, private_key, public_key, write_public
 
 SIGNATURE_BYTES = 64
 
@@ -42,7 +33,7 @@ class Signer:
     @property
     def issuer(self) -> str:
         """The public name of the key: sixteen hex digits of its SHA-256."""
-        return issuer_of(self.public)
+        return key_id(self.public)
 
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte signature of a message."""
@@ -62,7 +53,7 @@ class Trust:
         >>> Trust.of().keys
         {}
         """
-        return cls({issuer_of(key): key for key in keys})
+        return cls({key_id(key): key for key in keys})
 
     @classmethod
     def load(cls, paths: Iterable[Path]) -> Trust:
@@ -70,9 +61,9 @@ class Trust:
 
         >>> Trust.load([Path("no-such-file")])
         Traceback (most recent call last):
-        stillwatch.errors.ConfigError: no-such-file: no Ed25519 public key: ...
+        stillwatch.errors.ConfigError: no-such-file: cannot be read: No such file or directory
         """
-        return cls.of(*(_public_key(path) for path in paths))
+        return cls.of(*(public_key(path) for path in paths))
 
     def check(self, issuer: str, message: bytes, signature: bytes) -> None:
         """Raise :class:`SnapshotRefused` unless a trusted issuer signed the message.
@@ -90,15 +81,6 @@ class Trust:
             raise SnapshotRefused("unsigned", "the signature does not fit the content") from None
 
 
-def issuer_of(key: Ed25519PublicKey) -> str:
-    """Name a public key.
-
-    >>> len(issuer_of(Ed25519PrivateKey.generate().public_key()))
-    16
-    """
-    return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
-
-
 def find_signer(path: Path) -> Signer:
     """Return the key of a PEM file (mode 0600), made with its public half beside it (``.pub``) on first use.
 
@@ -110,33 +92,14 @@ def find_signer(path: Path) -> Signer:
     ...     first.issuer == again.issuer, list(Trust.load([Path(folder, "signing.pub")]).keys) == [first.issuer]
     (True, True)
     """
+    beside = path.with_suffix(".pub")
     try:
         if not path.exists():
-            _make(path)
-        key = load_pem_private_key(path.read_bytes(), None)
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigError(f"no Ed25519 private key: {error}", path=path) from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError("no Ed25519 private key: of another kind", path=path)
-    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    beside = path.with_suffix(".pub")
-    if not beside.exists():
-        beside.write_bytes(public)
-    return Signer(key)
-
-
-def _make(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(pem)
-
-
-def _public_key(path: Path) -> Ed25519PublicKey:
-    try:
-        key = load_pem_public_key(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"no Ed25519 public key: {error}", path=path) from error
-    if not isinstance(key, Ed25519PublicKey):
-        raise ConfigError("no Ed25519 public key: of another kind", path=path)
-    return key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            make_keys(path, beside)
+        signer = Signer(private_key(path))
+        if not beside.exists():
+            write_public(signer.public, beside)
+    except OSError as error:
+        raise ConfigError(f"cannot be made: {error.strerror}", path=path) from error
+    return signer
