@@ -93,10 +93,16 @@ class Space:
 
 
 def build_space(
-    frame: Frame, *, seed: int = 0, without: AbstractSet[str] = frozenset(), progress: Progress = silent
+    frame: Frame,
+    *,
+    content: Incidence | None = None,
+    seed: int = 0,
+    without: AbstractSet[str] = frozenset(),
+    progress: Progress = silent,
 ) -> Space:
     """Compute all linking evidence of a frame; ``seed`` draws the random directions that rhythms are seen along.
 
+    ``content`` are the content traits where an engine has counted them, else they are counted here.
     ``without`` leaves parts of the method out; KeyError when one is not among ``PARTS``.
 
     >>> sorted(build_space(example_frame()).views)
@@ -112,7 +118,7 @@ def build_space(
     labels = tasks(frame)
     measured = worth(frame, labels, high_value=high_value_ids())
     note()
-    content = content_traits(frame)
+    content = content_traits(frame) if content is None else content
     note()
     bundles = bundle(content)
     note()

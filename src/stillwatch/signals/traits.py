@@ -18,6 +18,7 @@ from stillwatch.signals.habits import habits_of
 from stillwatch.signals.sketch import Kind
 
 STACK_KINDS = (Kind.SHINGLE, Kind.SYSTEM, Kind.TOOL, Kind.HEAD, Kind.TAIL, Kind.SYSTEM_ID, Kind.TOOLSET)
+FEW_EXCHANGES = 4  # an account of no more has a habit in what it used once
 IDENTITY_FAMILIES = (
     "payment_hash",
     "device_hash",
@@ -119,7 +120,7 @@ def content_traits(frame: Frame, *, min_holders: int = 5) -> Incidence:
     """
     wanted = np.zeros(16, bool)
     wanted[list(STACK_KINDS)] = True
-    few = frame.volume() <= 4
+    few = frame.volume() <= FEW_EXCHANGES
     account, value, count, label = habits_of(frame.sketch, frame.account, wanted, few, min_holders)
     start = np.searchsorted(account, np.arange(frame.n_accounts + 1)).astype(np.int64)
     pairs = Incidence(account, value, count, start, len(label), label)
