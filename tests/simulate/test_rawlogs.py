@@ -14,7 +14,7 @@ import pytest
 
 from stillwatch.errors import ConfigError
 from stillwatch.ingest.messages import conversation
-from stillwatch.simulate import FORMATS, World, load_world, simulate, simulate_logs
+from stillwatch.simulate import FORMATS, World, load_world, make_world, simulate, write_logs
 from stillwatch.simulate.rawlogs import lines
 from stillwatch.tables import Dataset
 
@@ -67,7 +67,7 @@ def test_a_raw_format_holds_the_same_exchanges_and_truth(
     world: World, canonical: Dataset, tmp_path: Path, form: str
 ) -> None:
     """Ids and accounts agree with the canonical tables, and labels are the same beside the logs."""
-    simulate_logs(world, tmp_path, form, seed=2)
+    write_logs(make_world(world, seed=2), tmp_path, form)
     found = [identify(record, form) for record in records(tmp_path, form)]
     table = pa.Table.from_batches(list(canonical.batches(["exchange_id", "account_id"])))
     expected = list(zip(table["exchange_id"].to_pylist(), table["account_id"].to_pylist(), strict=True))
@@ -81,7 +81,7 @@ def test_a_raw_format_holds_the_same_exchanges_and_truth(
 
 def test_raw_logs_hold_raw_addresses_of_reserved_ranges_only(world: World, tmp_path: Path) -> None:
     """Addresses are dotted quads that belong to nobody; e-mail domains are reserved names."""
-    simulate_logs(world, tmp_path, "litellm", seed=2)
+    write_logs(make_world(world, seed=2), tmp_path, "litellm")
     for record in records(tmp_path, "litellm"):
         address = record.get("requester_ip_address", "10.0.0.1")
         first, second = map(int, address.split(".")[:2])
@@ -94,7 +94,7 @@ def test_raw_logs_hold_raw_addresses_of_reserved_ranges_only(world: World, tmp_p
 
 def test_a_failed_exchange_has_no_answer_in_the_log(world: World, tmp_path: Path) -> None:
     """LiteLLM failures carry the code and no response."""
-    simulate_logs(world, tmp_path, "litellm", seed=2)
+    write_logs(make_world(world, seed=2), tmp_path, "litellm")
     failed = [r for r in records(tmp_path, "litellm") if r["status"] == "failure"]
     assert failed
     assert all("response" not in r and r["error_information"]["error_code"].isdigit() for r in failed)
@@ -104,8 +104,8 @@ def test_a_failed_exchange_has_no_answer_in_the_log(world: World, tmp_path: Path
 
 def test_tool_schemas_are_valid_json_in_every_format(world: World, tmp_path: Path) -> None:
     """Tools are structures in OpenAI and Anthropic bodies, each with the API's own shape."""
-    simulate_logs(world, tmp_path / "o", "openai", seed=2)
-    simulate_logs(world, tmp_path / "a", "anthropic", seed=2)
+    write_logs(make_world(world, seed=2), tmp_path / "o", "openai")
+    write_logs(make_world(world, seed=2), tmp_path / "a", "anthropic")
     ours = [r["request"]["tools"] for r in records(tmp_path / "o", "openai") if "tools" in r["request"]]
     theirs = [r["request"]["tools"] for r in records(tmp_path / "a", "anthropic") if "tools" in r["request"]]
     assert ours
@@ -115,7 +115,7 @@ def test_tool_schemas_are_valid_json_in_every_format(world: World, tmp_path: Pat
 def test_an_unknown_format_is_an_error(world: World, tmp_path: Path) -> None:
     """Only the documented formats are written."""
     with pytest.raises(ConfigError, match="morse"):
-        simulate_logs(world, tmp_path, "morse")
+        write_logs(make_world(world), tmp_path, "morse")
 
 
 @pytest.mark.parametrize("form", ["litellm", "otel", "openai", "anthropic"])

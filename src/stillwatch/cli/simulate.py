@@ -17,7 +17,20 @@ from rich.table import Table
 from stillwatch.cli.app import app
 from stillwatch.cli.progress import progress_bar
 from stillwatch.errors import ConfigError
-from stillwatch.simulate import Summary, World, cost, load_world, read_corpus, simulate, simulate_logs, worlds
+from stillwatch.simulate import (
+    Space,
+    Summary,
+    World,
+    amount,
+    cost,
+    load_world,
+    make_world,
+    read_corpus,
+    space,
+    worlds,
+    write_dataset,
+    write_logs,
+)
 
 
 @app.command("simulate")
@@ -56,11 +69,22 @@ def simulate_command(
         _print_costs(plan, seed, as_json)
     if out is None:
         return
-    drawn = read_corpus(corpus) if corpus else None
-    write = partial(simulate_logs, form=form) if form else simulate
     with progress_bar(quiet=quiet) as progress:
-        summary = write(plan, out, seed=seed, corpus=drawn, replace=replace, progress=progress)
-    _print_summary(summary, out, as_json)
+        made = make_world(plan, seed=seed, corpus=read_corpus(corpus) if corpus else None, progress=progress)
+    room = space(made, out, form)
+    if not quiet:
+        sys.stderr.write(_said(plan.name, room, out))
+    write = partial(write_logs, form=form) if form else write_dataset
+    with progress_bar(quiet=quiet) as progress:
+        summary = write(made, out, replace=replace, progress=progress)
+    _print_summary(summary, room, out, as_json)
+
+
+def _said(name: str, room: Space, out: Path) -> str:
+    return (
+        f"{name}: about {room.exchanges:,} exchanges of {room.accounts:,} accounts, "
+        f"{amount(room.needed)} in {out} ({amount(room.free)} free)\n"
+    )
 
 
 def _print_worlds(as_json: bool) -> None:
@@ -94,9 +118,10 @@ def _print_costs(plan: World, seed: int, as_json: bool) -> None:
     Console(file=sys.stdout).print(table)
 
 
-def _print_summary(summary: Summary, out: Path, as_json: bool) -> None:
+def _print_summary(summary: Summary, room: Space, out: Path, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps({**asdict(summary), "out": str(out)}, sort_keys=True) + "\n")
+        disk = {"needed": room.needed, "free": room.free}
+        sys.stdout.write(json.dumps({**asdict(summary), "out": str(out), "disk": disk}, sort_keys=True) + "\n")
         return
     title = f"{summary.world}, seed {summary.seed}, in {out}"
     table = Table("population", "accounts", "exchanges", title=title, title_justify="left")

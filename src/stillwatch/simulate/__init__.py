@@ -7,20 +7,28 @@ canonical tables (or raw logs) with the truth beside them. Nothing here knows ho
 from stillwatch.simulate.corpus import Corpus, read_corpus
 from stillwatch.simulate.cost import cost
 from stillwatch.simulate.knobs import skills
-from stillwatch.simulate.output import Summary, simulate, simulate_logs
+from stillwatch.simulate.output import Summary, simulate, write_dataset, write_logs
 from stillwatch.simulate.rawlogs import FORMATS
+from stillwatch.simulate.space import Space, amount, space
 from stillwatch.simulate.spec import World, load_world, worlds
+from stillwatch.simulate.world import Made, make_world
 
 __all__ = [
     "FORMATS",
     "Corpus",
+    "Made",
+    "Space",
     "Summary",
     "World",
+    "amount",
     "cost",
     "load_world",
+    "make_world",
     "read_corpus",
     "simulate",
-    "simulate_logs",
     "skills",
+    "space",
     "worlds",
+    "write_dataset",
+    "write_logs",
 ]

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from stillwatch.errors import ConfigError, DatasetError
 from stillwatch.simulate.corpus import Corpus
 from stillwatch.simulate.rawlogs import FORMATS, lines
+from stillwatch.simulate.space import Free, free_bytes, require, space
 from stillwatch.simulate.spec import World
 from stillwatch.simulate.truth import Truth
 from stillwatch.simulate.world import (
@@ -83,9 +84,7 @@ def simulate(
     replace: bool = False,
     progress: Progress = silent,
 ) -> Summary:
-    """Write a world as a dataset with its truth; memory holds one day at a time. Same world and seed: same bytes.
-
-    Raises :class:`DatasetError` when the folder holds data (unless ``replace``) or is being written by another run.
+    """Make a world and write it as a dataset (:func:`write_dataset`). Same world and seed: same bytes.
 
     >>> import tempfile
     >>> from stillwatch.simulate.spec import load_world
@@ -94,8 +93,25 @@ def simulate(
     >>> summary.world, sum(summary.exchanges.values()) > 50
     ('tiny', True)
     """
-    made = make_world(world, seed=seed, corpus=corpus)
-    summary = Summary(world.name, seed)
+    made = make_world(world, seed=seed, corpus=corpus, progress=progress)
+    return write_dataset(made, out, replace=replace, progress=progress)
+
+
+def write_dataset(
+    made: Made, out: str | Path, *, replace: bool = False, progress: Progress = silent, free: Free = free_bytes
+) -> Summary:
+    """Write a world as a dataset with its truth, all or nothing, in memory that does not grow with its length.
+
+    Raises :class:`DatasetError` when the folder holds data (unless ``replace``), is being written by another run or has
+    too little room (``free`` bytes).
+
+    >>> from stillwatch.simulate.spec import load_world
+    >>> write_dataset(make_world(load_world("tiny", scale=0.05)), "no-such-folder", free=lambda folder: 0)
+    Traceback (most recent call last):
+    stillwatch.errors.DatasetError: no-such-folder: the world needs about ... and 0 MB are free; choose another ...
+    """
+    require(space(made, out, free=free), out)
+    summary = Summary(made.world.name, made.seed)
     folder = prepare(out, replace=replace)
     with DatasetWriter(folder) as writer, Truth(folder) as truth:
         for table in exchange_tables(made, progress):
@@ -112,29 +128,23 @@ def simulate(
     return summary
 
 
-def simulate_logs(
-    world: World,
-    out: str | Path,
-    form: str,
-    *,
-    seed: int = 0,
-    corpus: Corpus | None = None,
-    replace: bool = False,
-    progress: Progress = silent,
+def write_logs(
+    made: Made, out: str | Path, form: str, *, replace: bool = False, progress: Progress = silent
 ) -> Summary:
-    """Write the same world as raw logs: ``logs/``, ``accounts.ndjson``, ``launches.ndjson`` and ``labels/``.
+    """Write a world as raw logs: ``logs/``, ``accounts.ndjson``, ``launches.ndjson`` and ``labels/``.
 
     ``form`` is one of litellm, otel, openai, anthropic, ndjson, csv; identifiers are raw. Raises :class:`ConfigError`
-    for another form, :class:`DatasetError` as :func:`simulate` does.
+    for another form, :class:`DatasetError` as :func:`write_dataset` does.
 
-    >>> simulate_logs(None, "x", "morse")
+    >>> from stillwatch.simulate.spec import load_world
+    >>> write_logs(make_world(load_world("tiny", scale=0.05)), "x", "morse")
     Traceback (most recent call last):
     stillwatch.errors.ConfigError: --as morse: known are litellm, otel, openai, anthropic, ndjson, csv
     """
     if form not in FORMATS:
         raise ConfigError(f"--as {form}: known are {', '.join(FORMATS)}")
-    made = make_world(world, seed=seed, corpus=corpus)
-    summary = Summary(world.name, seed)
+    require(space(made, out, form), out)
+    summary = Summary(made.world.name, made.seed)
     folder = prepare(out, replace=replace)
     (folder / "logs").mkdir(parents=True)
     (folder / "labels").mkdir()

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from stillwatch.simulate.arrivals import Stream, rates, volume
+from stillwatch.simulate.arrivals import Stream, expected, rates, volume
 from stillwatch.simulate.cast import campaign_cast
 from stillwatch.simulate.chance import Keys
 from stillwatch.simulate.corpus import Corpus
@@ -32,7 +32,7 @@ _KEY = b"stillwatch simulated worlds: no secret"
 
 @dataclass(frozen=True)
 class Made:
-    """A world ready to run: its people, streams, span and launches (epoch microseconds by model)."""
+    """A world ready to run: its people, streams, span, launches (epoch microseconds) and expected exchanges."""
 
     world: World
     seed: int
@@ -40,6 +40,7 @@ class Made:
     crowds: list[People]
     streams: list[Stream]
     launches: dict[str, int]
+    exchanges: float
     corpus: Corpus | None = None
 
     def days(self) -> list[int]:
@@ -47,7 +48,7 @@ class Made:
         return list(range(self.span.start, self.span.end, DAY_US))
 
 
-def make_world(world: World, *, seed: int = 0, corpus: Corpus | None = None) -> Made:
+def make_world(world: World, *, seed: int = 0, corpus: Corpus | None = None, progress: Progress = silent) -> Made:
     """Return a world's people and streams; nothing is written yet.
 
     >>> from stillwatch.simulate.spec import load_world
@@ -57,23 +58,28 @@ def make_world(world: World, *, seed: int = 0, corpus: Corpus | None = None) -> 
     """
     start = epoch_us(world.start)
     span = Span(start, start + world.days * DAY_US)
-    crowds: list[People] = []
-    streams: list[Stream] = []
-    days = {float(day) for campaign, _ in world.campaigns if campaign.campaign for day in campaign.campaign.enforcement}
-    rounds = [span.start + int(day * DAY_US) for day in sorted(days)]
-    for population, count in world.populations:
-        crowd = mistaken(people(population, count, span, seed), rounds)
-        crowds.append(crowd)
-        streams.append(Stream(crowd, np.arange(crowd.size), rates(crowd), crowd))
     launches = {model: epoch_us(world.start, float(day)) for model, day in world.launches.items()}
-    moments = list(launches.values())
-    streams = volume(streams, world.exchanges, span, moments)
+    moments, kinds = list(launches.values()), len(world.populations) + len(world.campaigns)
+    crowds: list[People] = []
+    for population, count in world.populations:
+        crowds.append(mistaken(people(population, count, span, seed), _rounds(world, span)))
+        progress("people", len(crowds), kinds, "populations")
     innocents = {crowd.population.name: crowd for crowd in crowds}
-    for population, count in world.campaigns:
+    streams = [Stream(crowd, np.arange(crowd.size), rates(crowd), crowd) for crowd in crowds]
+    streams = volume(streams, world.exchanges, span, moments)
+    for number, (population, count) in enumerate(world.campaigns, 1 + len(world.populations)):
         ours, work = campaign_cast(population, count, span, seed, innocents)
         wanted = population.campaign.exchanges if population.campaign else 0.0
         crowds, streams = crowds + ours, streams + volume(work, wanted, span, moments)
-    return Made(world, seed, span, crowds, streams, launches, corpus)
+        progress("people", number, kinds, "populations")
+    total = sum(expected(stream, span, moments) for stream in streams)
+    return Made(world, seed, span, crowds, streams, launches, total, corpus)
+
+
+def _rounds(world: World, span: Span) -> list[int]:
+    """Return the moments of all rounds of bans, epoch microseconds."""
+    days = {float(day) for campaign, _ in world.campaigns if campaign.campaign for day in campaign.campaign.enforcement}
+    return [span.start + int(day * DAY_US) for day in sorted(days)]
 
 
 def exchange_tables(made: Made, progress: Progress = silent) -> Iterator[pa.Table]:
@@ -97,7 +103,7 @@ def _ahead(pool: Executor, work: Callable[[Part], pa.Table], parts: Iterable[Par
     pending: deque[Future[pa.Table]] = deque()
     for part in parts:
         pending.append(pool.submit(work, part))
-        if len(pending) > _THREADS:
+        if len(pending) >= _THREADS:
             yield pending.popleft().result()
     while pending:
         yield pending.popleft().result()
