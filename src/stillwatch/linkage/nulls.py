@@ -9,7 +9,7 @@ from itertools import pairwise
 import numba
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from stillwatch.signals.frame import Codes, Ints
 
@@ -274,8 +274,10 @@ def tail(observed: float, null: Floats) -> float:
     spread = float(null.std())
     if reached >= 5 or spread < 1e-12:
         return rank if spread >= 1e-12 or reached else min(rank, 1 / (len(null) + 1))
-    skew = max(float(stats.skew(null)), 0.05)
-    fitted = float(stats.pearson3.sf((observed - null.mean()) / spread, skew))
+    away = null - null.mean()
+    skew = max(float((away**3).mean()) / spread**3, 0.05)
+    shape = 4.0 / skew**2
+    fitted = float(special.gammaincc(shape, max(0.0, shape + 2.0 / skew * (observed - null.mean()) / spread)))
     return min(1.0, max(fitted, 1e-12))
 
 

@@ -21,6 +21,7 @@ from stillwatch.signals.traits import Incidence
 
 Floats = npt.NDArray[np.float64]
 HOUR_US = 3_600_000_000
+_WIDTHS = (6 * HOUR_US, 72 * HOUR_US)
 
 
 class View(Protocol):
@@ -70,14 +71,26 @@ class Sharing:
         """
         place = np.argsort(self.entity[group], kind="stable")
         order = group[place]
-        best = np.zeros(len(order))
-        for family in self.families:
-            if family.n_values:
-                kernel = _shared(order, family.start, family.value, family.holders(), self.entity)
-                np.maximum(best, kernel, out=best)
         out = np.empty(len(order))
-        out[place] = np.minimum(best, self.cap)
+        out[place] = np.minimum(_shared(order, *self._held, self.entity), self.cap)
         return out
+
+    @cached_property
+    def _held(self) -> tuple[Ints, Codes, Ints]:
+        """Return what accounts hold of all families (start, value, holders); values of one holder are nobody's link."""
+        n_accounts = len(self.entity)
+        account, value, offset = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)], 0
+        for family in self.families:
+            common = family.holders() >= 2
+            use = common[family.value]
+            account.append(family.account[use])
+            value.append(((np.cumsum(common) - 1)[family.value[use]] + offset).astype(np.int32))
+            offset += int(common.sum())
+        owner = np.concatenate(account)
+        order = np.argsort(owner, kind="stable")
+        start = np.searchsorted(owner[order], np.arange(n_accounts + 1)).astype(np.int64)
+        held = np.concatenate(value)[order]
+        return start, held, np.bincount(held, minlength=offset)
 
     def effect(self, group: Ints) -> float:
         """Return the mean score (nats a member), 0 for an empty group.
@@ -134,23 +147,15 @@ class Signups:
         if known.sum() < 3:
             return out
         members = group[known]
-        _, first = np.unique(self.entity[members], return_index=True)
-        at = self.created[members]
-        own, units = np.sort(at), np.sort(at[first])
-        rest = len(self.moments) - len(own)
-        best = np.zeros(len(members))
-        for width, everybody in self._crowds.items():
-            outside = everybody[members] - _near(own, at, width)
-            expected = (outside + 0.5) / (rest + 1) * (len(units) - 1)
-            near = (_near(units, at, width) - 1).clip(0)
-            np.maximum(best, np.log((near + 1) / (expected + 1)), out=best)
+        crowds = tuple(everybody[members] for everybody in self._crowds)
+        best = _together(self.created[members], self.entity[members], crowds, _WIDTHS, len(self.moments))
         out[known] = np.clip(best, 0.0, self.cap)
         return out
 
     @cached_property
-    def _crowds(self) -> dict[int, Ints]:
-        """Count by width the sign-ups near each account's own, once for all groups."""
-        return {width: _near(self.moments, self.created, width) for width in (6 * HOUR_US, 72 * HOUR_US)}
+    def _crowds(self) -> tuple[Ints, ...]:
+        """Count the sign-ups near each account's own by width, once for all groups."""
+        return tuple(_near(self.moments, self.created, width) for width in _WIDTHS)
 
     def effect(self, group: Ints) -> float:
         """Return the mean score (nats a member), 0 for an empty group.
@@ -211,17 +216,8 @@ class Likeness:
         >>> Likeness(same, np.array([0, 0, 1], np.int32), 8.0, 5.0).effect(np.arange(3))
         0.0
         """
-        order = np.argsort(self.entity[group], kind="stable")
-        unit = self.entity[group][order]
-        first = np.flatnonzero(np.concatenate(([True], unit[1:] != unit[:-1]))) if len(unit) else np.zeros(0, np.int64)
-        means = self.vectors[group[order]]
-        if len(first) < len(group):
-            size = np.diff(np.append(first, len(group))).astype(np.float32)
-            means = np.asarray(np.add.reduceat(means, first, axis=0) / size[:, None], np.float32)
-            own = np.einsum("ij,ij->i", means, means)
-        else:
-            own = self._own[group[order]]
-        total = means.sum(axis=0)
+        order = group[np.argsort(self.entity[group], kind="stable")]
+        total, own = _pooled(self.vectors, self._own, order, self.entity[order])
         active = int((own > 0).sum())
         if active < 3:
             return 0.0
@@ -246,6 +242,71 @@ class Likeness:
 def _near(times: Ints, at: Ints, width: int) -> Ints:
     """Count the times within ``width`` of each moment."""
     return np.searchsorted(times, at + width, "right") - np.searchsorted(times, at - width, "left")
+
+
+@numba.njit(cache=True, nogil=True)
+def _together(
+    created: Ints, entity: Codes, crowds: tuple[Ints, ...], widths: tuple[int, ...], everybody: int
+) -> Floats:
+    """Return log((other units near + 1) / (expected near + 1)) by member, best width; ``crowds`` are all near it."""
+    first = np.argsort(entity, kind="mergesort")
+    units = np.empty(len(first), np.int64)
+    n_units = 0
+    for i in range(len(first)):
+        if i == 0 or entity[first[i]] != entity[first[i - 1]]:
+            units[n_units] = created[first[i]]
+            n_units += 1
+    units = np.sort(units[:n_units])
+    order = np.argsort(created)
+    own = created[order]
+    rest = everybody - len(own) + 1
+    best = np.zeros(len(own))
+    for k in range(len(widths)):
+        own_from, own_to, unit_from, unit_to = 0, 0, 0, 0
+        for i in range(len(own)):
+            low, high = own[i] - widths[k], own[i] + widths[k]
+            own_from, own_to = _window(own, low, high, own_from, own_to)
+            unit_from, unit_to = _window(units, low, high, unit_from, unit_to)
+            expected = (crowds[k][order[i]] - (own_to - own_from) + 0.5) / rest * (n_units - 1)
+            near = max(0, unit_to - unit_from - 1)
+            best[order[i]] = max(best[order[i]], np.log((near + 1) / (expected + 1)))
+    return best
+
+
+@numba.njit(cache=True, nogil=True)
+def _window(times: Ints, low: int, high: int, begin: int, end: int) -> tuple[int, int]:
+    """Move a window on sorted times on to ``low`` … ``high``, both ends included."""
+    while begin < len(times) and times[begin] < low:
+        begin += 1
+    while end < len(times) and times[end] <= high:
+        end += 1
+    return begin, end
+
+
+@numba.njit(cache=True, nogil=True)
+def _pooled(vectors: Vectors, own: Vectors, order: Ints, entity: Codes) -> tuple[Vectors, Vectors]:
+    """Return the sum of the units' mean vectors and each one's squared length; accounts come sorted by unit."""
+    width = vectors.shape[1]
+    total, mean = np.zeros(width, np.float32), np.zeros(width, np.float32)
+    lengths = np.zeros(len(order), np.float32)
+    units, begin = 0, 0
+    while begin < len(order):
+        end = begin + 1
+        while end < len(order) and entity[end] == entity[begin]:
+            end += 1
+        if end - begin == 1:
+            total += vectors[order[begin]]
+            lengths[units] = own[order[begin]]
+        else:
+            mean[:] = 0.0
+            for i in range(begin, end):
+                mean += vectors[order[i]]
+            mean /= np.float32(end - begin)
+            total += mean
+            lengths[units] = (mean * mean).sum()
+        units += 1
+        begin = end
+    return total, lengths[:units]
 
 
 @numba.njit(cache=True, nogil=True)
