@@ -28,6 +28,7 @@ SHINGLE_SHARE = 1 / 8
 WORD_SHARE = 1 / 4
 MOST_SHINGLES = 4096
 MOST_WORDS = 8
+_GATHERED, _FEW = 24, 48
 CHUNK_BYTES = 256 * 1024
 ONE_THREAD_BYTES = 8 * 1024 * 1024
 
@@ -165,7 +166,7 @@ def _sketch_chunk(data: U8, starts: I64, ends: I64, system: bool) -> tuple[U64, 
     counts = (np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows, np.uint64))
     split_rows(data, starts, ends, _maps(), found, counts)
     words = (found[0][: counts[0][-1]], found[1][: counts[1][-1]])
-    out = np.empty(len(words[1]) + 20 * rows, np.uint64)
+    out = np.empty(len(words[1]) + (20 + _GATHERED) * rows + _FEW, np.uint64)
     lengths, templates = np.empty(rows, np.int64), np.empty(rows, np.uint64)
     runs = (np.empty(len(words[0]), np.uint64), np.empty(len(words[1]), np.uint64))
     _hash_runs(words, runs)
@@ -180,22 +181,29 @@ def _value(kind: np.uint64, h: np.uint64) -> np.uint64:
 
 @compiled
 def _sort_distinct(values: U64, first: int, last: int) -> int:
-    """Sort values[first:last] in place, drop repeats, return the new end."""
-    if last - first > 48:
-        values[first:last].sort()
-    else:
-        for i in range(first + 1, last):
-            v = values[i]
-            j = i - 1
-            while j >= first and values[j] > v:
-                values[j + 1] = values[j]
-                j -= 1
-            values[j + 1] = v
+    """Sort values[first:last], drop repeats, return the new end; what lies up to _FEW behind ``last`` is overwritten.
+
+    A few values are put where the number of smaller ones says, which takes no branch that could be guessed wrongly.
+    """
+    mine, spare = values[first:last], values[last : last + _FEW]
     n = first
-    for i in range(first, last):
-        if i == first or values[i] != values[n - 1]:
-            values[n] = values[i]
-            n += 1
+    if len(mine) > _FEW:
+        mine.sort()
+        for i in range(len(mine)):
+            if i == 0 or mine[i] != values[n - 1]:
+                values[n] = mine[i]
+                n += 1
+        return n
+    for i in range(len(mine)):
+        spare[i] = _ALL
+    for i in range(len(mine)):
+        smaller = 0
+        for j in range(len(mine)):
+            smaller += mine[j] < mine[i]
+        spare[smaller] = mine[i]
+    for i in range(len(mine)):
+        values[n] = spare[i]
+        n += spare[i] != _ALL
     return n
 
 
@@ -249,46 +257,40 @@ def _write_two(one: np.uint64, other: np.uint64, out: U64, n: int) -> int:
 
 
 @lean
-def _draw_near(pairs: U64, a: int, b: int, out: U64, n: int) -> int:
+def _draw_near(pairs: U64, out: U64, n: int) -> int:
     """Keep the smallest hash of word pairs in each of four lanes (the top two bits choose the lane)."""
-    for lane in range(n, n + 4):
-        out[lane] = _ALL
-    for k in range(a, b - 1):
+    least = (_ALL, _ALL, _ALL, _ALL)
+    for k in range(len(pairs)):
         h = pairs[k]
-        lane = n + whole(h >> _S62)
-        if h < out[lane]:
-            out[lane] = h
+        lane = h >> _S62
+        least = (
+            min(least[0], h if lane == 0 else _ALL),
+            min(least[1], h if lane == 1 else _ALL),
+            min(least[2], h if lane == 2 else _ALL),
+            min(least[3], h if lane == 3 else _ALL),
+        )
     end = n
-    for lane in range(n, n + 4):
-        if out[lane] != _ALL:
-            out[end] = _value(_NEAR, finish(out[lane]))
+    for h in least:
+        if h != _ALL:
+            out[end] = _value(_NEAR, finish(h))
             end += 1
     return _sort_distinct(out, n, end)
 
 
 @lean
 def _draw_words(plain: U64, a: int, b: int, out: U64, n: int) -> int:
-    """Keep the eight smallest distinct content words below the threshold, ascending in out[n:]."""
-    size = 0
-    limit = _ONE << _S62
+    """Keep the eight smallest distinct content words below the threshold: gather some, cut to eight, and so on."""
+    end, limit = n, _ONE << _S62
     for k in range(a, b):
-        h = plain[k]
-        if h >= limit or h & _ONE == _ZERO:
-            continue
-        at = size
-        while at > 0 and out[n + at - 1] > h:
-            at -= 1
-        if at > 0 and out[n + at - 1] == h:
-            continue
-        size = min(size + 1, MOST_WORDS)
-        for move in range(size - 1, at, -1):
-            out[n + move] = out[n + move - 1]
-        out[n + at] = h
-        if size == MOST_WORDS:
-            limit = out[n + size - 1]
-    for k in range(n, n + size):
+        out[end] = plain[k]
+        end += (plain[k] < limit) & (plain[k] & _ONE == _ONE)
+        if end == n + _GATHERED:
+            end = min(_sort_distinct(out, n, end), n + MOST_WORDS)
+            limit = out[end - 1] if end == n + MOST_WORDS else limit
+    end = min(_sort_distinct(out, n, end), n + MOST_WORDS)
+    for k in range(n, end):
         out[k] = _value(_WORD, out[k])
-    return _sort_distinct(out, n, n + size)
+    return _sort_distinct(out, n, end)
 
 
 @compiled
@@ -318,7 +320,7 @@ def _draw_rows(
                 out[n] = _value(_PAYLOAD, finish(counts[2][row]))
                 n += 1
             n, templates[row] = _draw_ends(masked, c, d, out, n)
-            n = _draw_near(runs[0], a, b, out, n)
+            n = _draw_near(runs[0][a : max(a, b - 1)], out, n)
             n = _draw_words(plain, a, b, out, n)
         lengths[row] = n - first
         a, c = b, d
