@@ -43,11 +43,14 @@ MOST_CLEARED = 100
 _HERE = Path(__file__).parent
 
 
-def write_report(dataset: Dataset, out: Path, *, show_text: bool = False, progress: Progress = silent) -> Path:
+def write_report(
+    dataset: Dataset, out: Path, *, show_text: bool = False, cluster: Any | None = None, progress: Progress = silent
+) -> Path:
     """Write ``report.html`` into the folder of a scan and return its path.
 
     Customers' text is in the page only with ``show_text``; without it the page holds ids, counts, masked heads and
-    the scan's own sentences. Times that the scan took are left out, so the same scan gives the same bytes.
+    the scan's own sentences. Times that the scan took are left out, so the same scan gives the same bytes. ``cluster``
+    is a connection whose engine folds the rows instead of this process.
     Raises :class:`stillwatch.errors.DatasetError` when ``out`` holds no scan.
 
     >>> write_report(Dataset(Path("no-such-folder")), Path("no-such-folder"))
@@ -55,11 +58,12 @@ def write_report(dataset: Dataset, out: Path, *, show_text: bool = False, progre
     stillwatch.errors.DatasetError: no-such-folder holds no scan: ...
     """
     scan = ScanOutput.open(out)
-    connection = connect()
+    connection = connect() if cluster is None else cluster
     try:
         page = render(scan, dataset, connection, show_text=show_text, progress=progress)
     finally:
-        connection.disconnect()
+        if cluster is None:
+            connection.disconnect()
     target = Path(out) / "report.html"
     staged = target.with_suffix(".html.part")
     staged.write_text(page, encoding="utf-8", newline="\n")

@@ -42,7 +42,9 @@ from stillwatch.linkage.groups import candidates
 from stillwatch.linkage.space import Space, build_space
 from stillwatch.signals.cues import RULES_VERSION
 from stillwatch.signals.frame import Frame, read_frame
+from stillwatch.signals.relations import content_habits, habit_traits
 from stillwatch.signals.text import masked_head
+from stillwatch.signals.traits import Incidence
 from stillwatch.tables import Dataset
 from stillwatch.types import Progress, silent
 
@@ -100,12 +102,18 @@ class ScanSettings:
 
 
 def scan(
-    dataset: Dataset, out: Path, settings: ScanSettings | None = None, *, progress: Progress = silent
+    dataset: Dataset,
+    out: Path,
+    settings: ScanSettings | None = None,
+    *,
+    cluster: Any | None = None,
+    progress: Progress = silent,
 ) -> ScanOutput:
     """Find campaigns in a dataset and write the out folder; return it opened.
 
     An earlier scan in ``out`` (or ``settings.previous``) lends its campaign ids. The files are replaced at the end, all
-    written before the first is moved, so an interrupted scan leaves the earlier ones. Raises :class:`DatasetError` when
+    written before the first is moved, so an interrupted scan leaves the earlier ones. Content habits are counted by the
+    engine behind ``cluster`` where there is one (:mod:`stillwatch.cases.source`). Raises :class:`DatasetError` when
     the dataset keeps no contract, ``settings.previous`` holds no scan, or ``out`` or ``settings.keep`` is the dataset
     or cannot be written.
 
@@ -128,7 +136,7 @@ def scan(
     earlier = _earlier(out) if chosen.previous is None else _traces(ScanOutput.open(chosen.previous))
     with stages.stage("read and fingerprint", dataset.count_exchanges()):
         frame = read_frame(dataset, keep=chosen.keep, progress=progress)
-    judged, space = _judge_all(frame, chosen, stages, progress)
+    judged, space = _judge_all(frame, _habits(dataset, frame, cluster, stages), chosen, stages, progress)
     with stages.stage("write", len(judged)):
         _write(dataset, out, frame, space, judged, earlier, chosen, stages)
     return ScanOutput.open(out)
@@ -149,14 +157,23 @@ def _try_folder(folder: Path, dataset: Dataset) -> None:
         raise DatasetError(f"{folder} cannot be written: {error.strerror}") from error
 
 
+def _habits(dataset: Dataset, frame: Frame, cluster: Any | None, stages: Stages) -> Incidence | None:
+    """Count content habits on a cluster; None without one."""
+    if cluster is None or not frame.n_exchanges:
+        return None
+    with stages.stage("content habits", frame.n_exchanges):
+        pairs = cluster.to_pyarrow(content_habits(dataset.exchanges(cluster)))
+        return habit_traits(pairs, frame.account_ids)
+
+
 def _judge_all(
-    frame: Frame, chosen: ScanSettings, stages: Stages, progress: Progress
+    frame: Frame, content: Incidence | None, chosen: ScanSettings, stages: Stages, progress: Progress
 ) -> tuple[list[Judged], Space | None]:
     """Run signals, linkage, campaigns and attribution; nothing to link gives no groups."""
     if frame.n_accounts < LEAST_ACCOUNTS or not frame.n_exchanges:
         return [], None
     with stages.stage("traits", frame.n_exchanges):
-        space = build_space(frame, seed=chosen.seed, without=chosen.without, progress=progress)
+        space = build_space(frame, content=content, seed=chosen.seed, without=chosen.without, progress=progress)
     with stages.stage("candidates", frame.n_accounts):
         proposed = candidates(space, seed=chosen.seed)
     with stages.stage("test, expand and split", len(proposed)):
@@ -246,7 +263,7 @@ def _tables(folder: Path, dataset: Dataset, recorded: list[Recorded], space: Spa
         rows["links"] += link_rows(one, space)
         rows["templates"] += template_rows(one, space)
         exchanges.append(exchange_table(one, space))
-    _add_heads(rows["templates"], dataset)
+    _add_heads(rows["templates"], dataset.texts)
     for name, mine in rows.items():
         pq.write_table(
             pa.Table.from_pylist(mine, schema=pa.schema(list(TABLES[name].items()))), folder / f"{name}.parquet"
@@ -270,7 +287,7 @@ def _add_heads(templates: list[dict[str, Any]], dataset: Dataset) -> None:
 
 
 def _run(dataset: Dataset, frame: Frame, chosen: ScanSettings, stages: Stages) -> dict[str, Any]:
-    rejects = sum(_lines(file) for file in (dataset.path / "rejects").glob("*.ndjson"))
+    rejects = sum(_lines(file) for file in (dataset.texts.path / "rejects").glob("*.ndjson"))
     coverage = {name: round(share, 4) for name, share in sorted(frame.coverage.items())}
     return {
         "version": stillwatch.__version__,

@@ -246,7 +246,7 @@ def example_prompts(scan: ScanOutput, dataset: Dataset, connection: Any, campaig
     []
     """
     held = ibis.memtable(scan.table("campaign_exchanges", campaign_id))
-    texts = dataset.exchanges(connection).select("exchange_id", "prompt_text")
+    texts = dataset.texts.exchanges(connection).select("exchange_id", "prompt_text")
     rows = held.inner_join(texts, "exchange_id")
     rows = rows.filter(rows.prompt_text.notnull())
     first = rows.order_by(ibis.desc("probability"), "exchange_id").limit(most)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +11,21 @@ import typer
 from stillwatch.cli.app import app
 from stillwatch.cli.progress import progress_bar
 from stillwatch.cli.tables import print_summary
+from stillwatch.errors import ConfigError
+
+
+class Engine(StrEnum):
+    """Who reads the text and folds the rows."""
+
+    DUCKDB = "duckdb"
+    SPARK = "spark"
 
 
 @app.command()
 def scan(
-    dataset: Annotated[Path, typer.Argument(help="Dataset folder (from `ingest` or `simulate`).")],
+    dataset: Annotated[
+        str, typer.Argument(help="Dataset folder (from `ingest` or `simulate`), or s3://BUCKET/PREFIX.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for campaigns.json, tables and report.html.")],
     q: Annotated[float, typer.Option(help="Bound on the expected share of false groups.")] = 0.1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws; same input, same seed: same bytes.")] = 0,
@@ -24,6 +35,10 @@ def scan(
     keep: Annotated[
         Path | None, typer.Option(help="Keep fingerprints here: the next scan reads the text of new files only.")
     ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="Who reads the text: this machine, or a Spark cluster.")
+    ] = Engine.DUCKDB,
+    master: Annotated[str, typer.Option(help="Spark's master: local[2], spark://HOST:7077, yarn …")] = "local[*]",
     report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
     show_text: Annotated[bool, typer.Option(help="Show customers' prompt text in the report.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print campaigns.json instead of tables.")] = False,
@@ -38,13 +53,20 @@ def scan(
     from stillwatch.cases.report import write_report
     from stillwatch.cases.scan import ScanSettings
     from stillwatch.cases.scan import scan as run_scan
-    from stillwatch.tables import Dataset
+    from stillwatch.cases.source import source
+    from stillwatch.tables.objects import is_object
 
-    with progress_bar(quiet=quiet) as progress:
-        opened = Dataset.open(dataset)
-        settings = ScanSettings(q=q, seed=seed, previous=previous, keep=keep)
-        run_scan(opened, out, settings, progress=progress)
-        page = write_report(opened, out, show_text=show_text, progress=progress) if report else None
+    if show_text and is_object(dataset):
+        raise ConfigError("--show-text is not for s3://…: the report reads text from folders only")
+    cluster = master if engine is Engine.SPARK else None
+    with progress_bar(quiet=quiet) as progress, source(dataset, master=cluster, keep=keep, progress=progress) as found:
+        settings = ScanSettings(q=q, seed=seed, previous=previous, keep=found.keep)
+        run_scan(found.dataset, out, settings, cluster=found.cluster, progress=progress)
+        page = (
+            write_report(found.dataset, out, show_text=show_text, cluster=found.cluster, progress=progress)
+            if report
+            else None
+        )
     if json:
         typer.echo((out / "campaigns.json").read_text(encoding="utf-8"), nl=False)
     elif not quiet:
