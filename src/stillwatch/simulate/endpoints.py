@@ -47,8 +47,7 @@ def connect(
     made = pick(population.client, unit(mix(client, "made")))
     surface = np.where(made == "sdk", pick(population.surface, unit(mix(key, "surface")))[owner], "web")
     agents, hello, order = clients(made, client, population.own_client)
-    columns["user_agent"], columns["surface"] = np.array(agents, object), surface
-    columns["tls_fingerprint"], columns["client_fingerprint"] = np.array(hello, object), np.array(order, object)
+    columns |= {"user_agent": agents, "surface": surface, "tls_fingerprint": hello, "client_fingerprint": order}
     _forget(columns, mix(key[owner], which, "net"))
     spare = np.floor(-np.log(1 - unit(mix(key, "points"))) * max(0.0, population.endpoints - 1) + 0.3)
     kept = {

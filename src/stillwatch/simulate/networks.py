@@ -14,7 +14,7 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
-from stillwatch.simulate.chance import Ints, Keys, mix, unit, zipf
+from stillwatch.simulate.chance import Ints, Keys, mix, named, unit, zipf
 
 KINDS = ("residential", "mobile", "business", "education", "proxy", "hosting")
 _BASE = np.array(
@@ -127,6 +127,7 @@ _OWN = {
     "harbour": "harbour-web/2.{}.{}",
     "benchrun": "benchrun/0.{} python/3.1{}",
 }
+_OF_ITS_OWN, _APP, _BROWSER = 20, 30, 40  # numbers of programs that are no runtime
 _SYSTEMS_UA = (
     "Windows NT 10.0; Win64; x64",
     "Macintosh; Intel Mac OS X 10_15_7",
@@ -137,7 +138,7 @@ _SYSTEMS_UA = (
 )
 
 
-def clients(kind: NDArray[np.object_], key: Keys, own: str) -> tuple[list[str], list[str], list[str]]:
+def clients(kind: NDArray[np.object_], key: Keys, own: str) -> tuple[NDArray[np.object_], ...]:
     """Return (user agent, JA4, header-order fingerprint) of clients; equal keys are one client.
 
     Popular versions are shared by many; the fingerprint also depends on how a client was built (eight variants of
@@ -147,30 +148,29 @@ def clients(kind: NDArray[np.object_], key: Keys, own: str) -> tuple[list[str], 
     >>> one == two
     True
     """
-    family = zipf(len(_RUNTIMES), unit(mix(key, "family"))).tolist()
-    major, minor = zipf(9, unit(mix(key, "major"))).tolist(), zipf(7, unit(mix(key, "minor"))).tolist()
-    variant = np.where(
-        mix(key, "rare") % np.uint64(10) == 0,
-        mix(key, "build") % np.uint64(4096),
-        zipf(8, unit(mix(key, "build"))).astype(np.uint64),
-    ).tolist()
-    agents, hello, order = [], [], []
-    for row, what in enumerate(kind.tolist()):
-        f, a, b = family[row], major[row], minor[row]
-        if what == "sdk" and own:
-            f = 20 + sorted(_OWN).index(own)
-            text = _OWN[own].format(9 - a, 3 - b % 4)
-        elif what == "sdk":
-            text = _RUNTIMES[f].format(9 - a, 12 - b)
-        elif what == "app":
-            f, text = 30, f"LLMChat/5.{9 - a} ({_SYSTEMS_UA[4 + b % 2].format(b)})"
-        else:
-            f = 40 + (f % 4)
-            text = f"Mozilla/5.0 ({_SYSTEMS_UA[f % 4]}) AppleWebKit/537.36 Chrome/{141 - a}.0.0.0 Safari/537.36"
-        agents.append(text)
-        hello.append(_ja4(f, a // 3))
-        order.append(f"h{int(mix(f, a // 2, int(variant[row]))) & 0xFFFFFFFFFF:010x}")
-    return agents, hello, order
+    family = zipf(len(_RUNTIMES), unit(mix(key, "family")))
+    major, minor = zipf(9, unit(mix(key, "major"))), zipf(7, unit(mix(key, "minor")))
+    common = zipf(8, unit(mix(key, "build"))).astype(np.uint64)
+    build = np.where(mix(key, "rare") % np.uint64(10) == 0, mix(key, "build") % np.uint64(4096), common)
+    program = np.where(kind == "app", _APP, _BROWSER + family % 4)
+    program = np.where(kind == "sdk", _OF_ITS_OWN + sorted(_OWN).index(own) if own else family, program)
+    order = named("h", mix(program, major // 2, build) << np.uint64(24), 10)
+    _, first, which = np.unique((program * 9 + major) * 7 + minor, return_index=True, return_inverse=True)
+    made = list(zip(program[first].tolist(), major[first].tolist(), minor[first].tolist(), strict=True))
+    agents = np.array([_agent(*parts) for parts in made], object)
+    hello = np.array([_ja4(number, version // 3) for number, version, _ in made], object)
+    return agents[which], hello[which], order.to_numpy(zero_copy_only=False)
+
+
+def _agent(program: int, major: int, minor: int) -> str:
+    if program >= _BROWSER:
+        system = _SYSTEMS_UA[program % 4]
+        return f"Mozilla/5.0 ({system}) AppleWebKit/537.36 Chrome/{141 - major}.0.0.0 Safari/537.36"
+    if program >= _APP:
+        return f"LLMChat/5.{9 - major} ({_SYSTEMS_UA[4 + minor % 2].format(minor)})"
+    if program >= _OF_ITS_OWN:
+        return _OWN[sorted(_OWN)[program - _OF_ITS_OWN]].format(9 - major, 3 - minor % 4)
+    return _RUNTIMES[program].format(9 - major, 12 - minor)
 
 
 @cache
