@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from stillwatch.signals.characters import U8, byte_tables, tables
-from stillwatch.signals.compiled import compiled, lean, whole
+from stillwatch.signals.compiled import compiled, lean
 from stillwatch.signals.hashing import SEED, chain, finish, hash_word
 from stillwatch.signals.text import PLACEHOLDERS
 from stillwatch.signals.words import I64, U64, split_rows
