@@ -28,6 +28,7 @@ from stillwatch.service.authz_grpc import METHOD
 from stillwatch.service.authz_http import CheckEndpoint
 from stillwatch.service.check import LIMITS, Names, dialect_of, question
 from stillwatch.service.edits import edit, edited
+from stillwatch.service.ext_proc import METHOD as PROCESS
 from stillwatch.service.grpc_server import serve_grpc
 from stillwatch.service.keys import Door
 from stillwatch.service.listen import Listen
@@ -119,6 +120,19 @@ def test_a_gateway_without_a_good_key_is_told_to_use_its_failure_mode(node: Node
             check(CheckRequest(), metadata=[("authorization", "Bearer swk_0_0")], timeout=10)
         assert error.value.code() is grpc.StatusCode.UNAUTHENTICATED
         check(CheckRequest(), metadata=[("authorization", f"Bearer {node.key}")], timeout=10)
+
+
+@pytest.mark.parametrize("message", [b"\xff\xff", b"\n\x05ab"])
+def test_a_message_that_cannot_be_read_is_the_callers_fault(message: bytes, node: Node) -> None:
+    """INVALID_ARGUMENT, not UNKNOWN, which would be a fault of ours; the next good message is answered."""
+    key = [("authorization", f"Bearer {node.key}")]
+    with grpc.insecure_channel(f"127.0.0.1:{node.grpc}") as channel:
+        for method in (METHOD, PROCESS):
+            call = channel.stream_stream(method, request_serializer=None, response_deserializer=None)
+            with pytest.raises(grpc.RpcError) as error:
+                list(call(iter([message]), metadata=key, timeout=10))
+            assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert len(list(call(iter([b""]), metadata=key, timeout=10))) == 1
 
 
 def test_grpc_speaks_tls_when_it_is_given_a_certificate(tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from stillwatch.service import authz_grpc, ext_proc
 from stillwatch.service.check import Desk
@@ -15,6 +16,7 @@ from stillwatch.service.protos.envoy_pb2 import CheckRequest, CheckResponse, Pro
 from stillwatch.service.web import Problem, log
 
 _MOST_BODY = 64 << 20
+_Message = TypeVar("_Message", CheckRequest, ProcessingRequest)
 
 
 class EnvoyService(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -27,28 +29,23 @@ class EnvoyService(grpc.GenericRpcHandler):  # type: ignore[misc]
     def service(self, handler_call_details: Any) -> Any:
         """Return the handler of a method, None for one that is not ours."""
         if handler_call_details.method == authz_grpc.METHOD:
-            return grpc.unary_unary_rpc_method_handler(
-                self.check, CheckRequest.FromString, CheckResponse.SerializeToString
-            )
+            return grpc.unary_unary_rpc_method_handler(self.check, None, CheckResponse.SerializeToString)
         if handler_call_details.method == ext_proc.METHOD:
-            return grpc.stream_stream_rpc_method_handler(
-                self.process, ProcessingRequest.FromString, ProcessingResponse.SerializeToString
-            )
+            return grpc.stream_stream_rpc_method_handler(self.process, None, ProcessingResponse.SerializeToString)
         return None
 
-    async def check(self, request: CheckRequest, context: Any) -> CheckResponse:
+    async def check(self, message: bytes, context: Any) -> CheckResponse:
         """Answer one ext_authz question."""
         await self._admit(context)
+        request = await _parsed(CheckRequest, message, context)
         return authz_grpc.check_response(*self._desk.ask(*authz_grpc.asked(request)))
 
-    async def process(
-        self, messages: AsyncIterator[ProcessingRequest], context: Any
-    ) -> AsyncIterator[ProcessingResponse]:
+    async def process(self, messages: AsyncIterator[bytes], context: Any) -> AsyncIterator[ProcessingResponse]:
         """Accompany one request through ext_proc."""
         await self._admit(context)
         exchange = ext_proc.Exchange(self._desk)
         async for message in messages:
-            yield exchange.step(message)
+            yield exchange.step(await _parsed(ProcessingRequest, message, context))
 
     async def _admit(self, context: Any) -> None:
         presented = dict(context.invocation_metadata() or ()).get("authorization", "")
@@ -57,6 +54,16 @@ class EnvoyService(grpc.GenericRpcHandler):  # type: ignore[misc]
         except Problem as error:
             log.warning("gateway refused", extra={"gateway": "envoy-grpc", "status": error.answer.status})
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no valid key with the scope decide")
+
+
+async def _parsed(kind: type[_Message], message: bytes, context: Any) -> _Message:
+    """Return a message, or end the call with INVALID_ARGUMENT: grpc itself says UNKNOWN, as for our faults."""
+    try:
+        request: _Message = kind.FromString(message)
+    except DecodeError:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"not a {kind.__name__}")
+        raise
+    return request
 
 
 async def serve_grpc(listen: Listen, desk: Desk, door: Door) -> None:
