@@ -264,3 +264,28 @@ def test_writing_needs_no_more_than_the_folder(tmp_path: Path) -> None:
         writer.commit()
     assert (tmp_path / "rejects" / "one.ndjson").read_bytes() == b"{}\n"
     assert [path.name for path in (tmp_path / "exchanges").iterdir()] == ["day=2024-10-04"]
+
+
+def test_a_day_of_many_exchanges_is_cut_into_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is closed when it holds enough, day by day, and nothing is lost."""
+    monkeypatch.setattr("stillwatch.tables.store.ROWS_PER_FILE", 4)
+    with DatasetWriter(tmp_path) as writer:
+        for number in range(5):
+            writer.add_exchanges(pa.concat_tables([rows(f"a{number}", f"b{number}"), rows(f"c{number}", day=20_001)]))
+        writer.commit()
+    files = [file.parent.name for file in Dataset.open(tmp_path).exchange_files()]
+    assert [files.count(day) for day in sorted(set(files))] == [3, 2]
+    ids = [row for batch in Dataset.open(tmp_path).batches(["exchange_id"]) for row in batch["exchange_id"].to_pylist()]
+    assert sorted(ids) == sorted(f"{letter}{number}" for number in range(5) for letter in "abc")
+
+
+def test_the_truth_may_be_written_batch_by_batch(tmp_path: Path) -> None:
+    """A reader of batches gives the labels that one table gives."""
+    people = pa.table({"account_id": ["a"], "population": ["ordinary"], "campaign_id": pa.nulls(1, pa.string())})
+    truth = pa.table({"exchange_id": ["1", "2", "3"], "campaign_id": [None, "c", None]})
+    for name, labels in (("table", truth), ("reader", truth.to_reader(max_chunksize=2))):
+        with DatasetWriter(tmp_path / name) as writer:
+            writer.set_accounts(pa.table({"account_id": ["a"], "created_at": [0]}))
+            writer.set_labels(people, labels)
+            writer.commit()
+    assert Dataset.open(tmp_path / "reader").labels()[1] == Dataset.open(tmp_path / "table").labels()[1]

@@ -263,9 +263,10 @@ class DatasetWriter:
         stillwatch.errors.DatasetError: column 'account_id' is required and missing
         """
         table = conform(table, EXCHANGES)
-        days = pc.strftime(table.column("ts"), format="%Y-%m-%d")
-        for day in sorted(pc.unique(days).to_pylist()):
-            part = table.filter(pc.equal(days, day))
+        days = pc.floor_temporal(table.column("ts"), unit="day")
+        found = pc.unique(days).sort()
+        for moment, day in zip(found, pc.strftime(found, format="%Y-%m-%d").to_pylist(), strict=True):
+            part = table.filter(pc.equal(days, moment)) if len(found) > 1 else table
             if day not in self._open:
                 file = self._staging / f"{day}-{self._parts}.parquet"
                 writer = pq.ParquetWriter(file, EXCHANGES, compression="zstd", compression_level=3)
