@@ -108,20 +108,24 @@ def pieces(day: list[Sent], size: int = PIECE) -> Iterator[list[Sent]]:
     """
     if not day:
         return
-    order = np.lexsort((np.concatenate([s.identifier for s in day]), np.concatenate([s.draw.ts for s in day])))
-    place = np.empty(order.size, np.int64)
-    place[order] = np.arange(order.size) // size
-    ends = np.cumsum([0, *(s.row.size for s in day)])
-    parts = [_by_piece(place[low:high]) for low, high in pairwise(ends)]
-    for number in range(-(-order.size // size)):
-        taken = [
-            (sent, rows[slice(*np.searchsorted(where, (number, number + 1)))])
-            for sent, (rows, where) in zip(day, parts, strict=True)
-        ]
+    place = _places(day, size)
+    ends = np.cumsum([0, *(sent.row.size for sent in day)])
+    count = int(place.max()) + 1
+    parts = [_by_piece(place[low:high], count) for low, high in pairwise(ends)]
+    for number in range(count):
+        taken = [(sent, rows[at[number] : at[number + 1]]) for sent, (rows, at) in zip(day, parts, strict=True)]
         yield [sent.take(rows) for sent, rows in taken if rows.size]
 
 
-def _by_piece(place: Ints) -> tuple[Ints, Ints]:
-    """Return the rows ordered by piece, and the piece of each."""
+def _places(day: list[Sent], size: int) -> Ints:
+    """Return the number of the piece that each exchange is in, stream after stream."""
+    order = np.lexsort((np.concatenate([s.identifier for s in day]), np.concatenate([s.draw.ts for s in day])))
+    place = np.empty(order.size, np.int64)
+    place[order] = np.arange(order.size) // size
+    return place
+
+
+def _by_piece(place: Ints, count: int) -> tuple[Ints, Ints]:
+    """Return the rows ordered by piece, and where each piece begins."""
     rows = np.argsort(place, kind="stable")
-    return rows, place[rows]
+    return rows, np.searchsorted(place[rows], np.arange(count + 1))

@@ -50,11 +50,15 @@ def connect(
     columns |= {"user_agent": agents, "surface": surface, "tls_fingerprint": hello, "client_fingerprint": order}
     _forget(columns, mix(key[owner], which, "net"))
     spare = np.floor(-np.log(1 - unit(mix(key, "points"))) * max(0.0, population.endpoints - 1) + 0.3)
-    kept = {
-        name: pa.array(values.tolist(), pa.int64() if name == "asn" else pa.string())
-        for name, values in columns.items()
-    }
+    kept = {name: _packed(name, values) for name, values in columns.items()}
     return Endpoints(kept, np.minimum(1 + spare.astype(np.int64), each), client[::each], each)
+
+
+def _packed(name: str, values: Names) -> pa.Array:
+    """Return a column as Arrow keeps it: numbers, or codes of texts of which each is kept once."""
+    if name == "asn":
+        return pa.array(values.tolist(), pa.int64())
+    return pa.array(values.tolist(), pa.string()).dictionary_encode()
 
 
 def _places(

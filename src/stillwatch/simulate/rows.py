@@ -62,6 +62,7 @@ def _where_from(sent: Sent) -> dict[str, pa.Array]:
     which = (people.endpoints.count[rows] * spot**1.6).astype(np.int64)
     index = pa.array(rows * people.endpoints.each + which)
     found = {name: values.take(index) for name, values in people.endpoints.columns.items()}
+    found |= {name: part.dictionary_decode() for name, part in found.items() if name != "asn"}
     web = pc.equal(found["surface"], "web")
     found["endpoint"] = pc.if_else(web, "/web/chat", "/v1/chat/completions")
     return found
