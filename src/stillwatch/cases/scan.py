@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import resource
 import shutil
@@ -25,6 +24,7 @@ from stillwatch.campaigns.harvest import harvest
 from stillwatch.campaigns.lineage import Lineage, Trace, trace_lineage
 from stillwatch.cases.evidence import evidence_lines
 from stillwatch.cases.folder import LEAST_ACCOUNTS, TABLES, ScanOutput
+from stillwatch.cases.inputs import input_sha256, prompt_heads
 from stillwatch.cases.record import (
     Recorded,
     campaign_record,
@@ -43,7 +43,6 @@ from stillwatch.linkage.space import Space, build_space
 from stillwatch.signals.cues import RULES_VERSION
 from stillwatch.signals.frame import Frame, read_frame
 from stillwatch.signals.relations import content_habits, habit_traits
-from stillwatch.signals.text import masked_head
 from stillwatch.signals.traits import Incidence
 from stillwatch.tables import Dataset
 from stillwatch.types import Progress, silent
@@ -275,15 +274,9 @@ def _tables(folder: Path, dataset: Dataset, recorded: list[Recorded], space: Spa
 
 def _add_heads(templates: list[dict[str, Any]], dataset: Dataset) -> None:
     """Give templates the masked head of their exchange's prompt, reading the text once for all campaigns."""
-    ids = pa.array([row["exchange_id"] for row in templates], pa.string())
-    shown: dict[str, str] = {}
-    for batch in dataset.batches(["exchange_id", "prompt_text"]) if templates else ():
-        hit = batch.filter(pc.is_in(batch["exchange_id"], value_set=ids))
-        for exchange, text in zip(hit["exchange_id"].to_pylist(), hit["prompt_text"].to_pylist(), strict=True):
-            if text:
-                shown[exchange] = masked_head(text)
+    heads = prompt_heads(dataset, (row["exchange_id"] for row in templates))
     for row in templates:
-        row["head"] = shown.get(row.pop("exchange_id"))
+        row["head"] = heads.get(row.pop("exchange_id"))
 
 
 def _run(dataset: Dataset, frame: Frame, chosen: ScanSettings, stages: Stages) -> dict[str, Any]:
@@ -293,7 +286,7 @@ def _run(dataset: Dataset, frame: Frame, chosen: ScanSettings, stages: Stages) -
         "version": stillwatch.__version__,
         "parameters": {"q": chosen.q, "rules": str(RULES_VERSION), "without": sorted(chosen.without)},
         "seed": chosen.seed,
-        "input_sha256": _fingerprint(dataset),
+        "input_sha256": input_sha256(dataset, chosen.keep),
         "rows": {"exchanges": frame.n_exchanges, "accounts": frame.n_accounts, "rejects": rejects},
         "coverage": coverage,
         "missing_evidence": [name for name, share in coverage.items() if share == 0.0],
@@ -304,17 +297,6 @@ def _run(dataset: Dataset, frame: Frame, chosen: ScanSettings, stages: Stages) -
 def _lines(file: Path) -> int:
     with file.open("rb") as handle:
         return sum(1 for _ in handle)
-
-
-def _fingerprint(dataset: Dataset) -> str:
-    """Hash the names and bytes of the dataset's tables."""
-    digest = hashlib.sha256()
-    others = [dataset.path / name for name in ("accounts.parquet", "launches.parquet")]
-    for file in [*dataset.exchange_files(), *(f for f in others if f.exists())]:
-        digest.update(str(file.relative_to(dataset.path)).encode())
-        with file.open("rb") as handle:
-            digest.update(hashlib.file_digest(handle, "sha256").digest())
-    return digest.hexdigest()
 
 
 def _json(path: Path, value: Any) -> None:

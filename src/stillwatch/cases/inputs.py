@@ -1,0 +1,91 @@
+"""What a scan reads of its input beside the frame: a hash of all bytes, and the prompts that templates are shown by."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stillwatch.signals.rows import mapped
+from stillwatch.signals.text import masked_head
+from stillwatch.tables import Dataset
+from stillwatch.tables.pieces import Piece, piece_column, pieces
+
+DIGESTS = "digests.json"
+
+
+def input_sha256(dataset: Dataset, keep: Path | None = None) -> str:
+    """Return the SHA-256 of the names and SHA-256 digests of the dataset's tables, as hexadecimal.
+
+    Files are hashed by several threads. With ``keep`` the digest of each file stays in that folder, under the file's
+    name, size and time of change, and a file that has not changed is not read again.
+
+    >>> len(input_sha256(Dataset(Path("no-such-folder"))))
+    64
+    """
+    others = [dataset.path / name for name in ("accounts.parquet", "launches.parquet")]
+    files = [*dataset.exchange_files(), *(file for file in others if file.exists())]
+    about = {str(file.relative_to(dataset.path)): _about(file) for file in files}
+    kept = _kept(keep)
+    known = {name: kept[name][2] for name in about if kept.get(name, [])[:2] == about[name]}
+    fresh = [(name, file) for name, file in zip(about, files, strict=True) if name not in known]
+    with ThreadPoolExecutor() as pool:
+        known |= zip((name for name, _ in fresh), pool.map(_sha256, (file for _, file in fresh)), strict=True)
+    if keep:
+        lines = {name: [*about[name], known[name]] for name in about}
+        (keep / DIGESTS).write_text(json.dumps(lines, indent=1) + "\n", encoding="utf-8")
+    digest = hashlib.sha256()
+    for name in about:
+        digest.update(name.encode())
+        digest.update(bytes.fromhex(str(known[name])))
+    return digest.hexdigest()
+
+
+def prompt_heads(dataset: Dataset, exchange_ids: Iterable[str]) -> dict[str, str]:
+    """Return the masked head of the prompts of some exchanges, by exchange id; none for those without a prompt.
+
+    Of the text only the row groups that hold these exchanges are read.
+
+    >>> prompt_heads(Dataset(Path("no-such-folder")), ["e-1"])
+    {}
+    """
+    wanted = pa.array(sorted(set(exchange_ids)), pa.string())
+    parts = pieces(dataset, rows=1) if len(wanted) else []
+    found: dict[str, str] = {}
+    for heads in mapped(parts, lambda piece: _heads(piece, wanted)):
+        found |= heads
+    return found
+
+
+def _heads(piece: Piece, wanted: pa.Array) -> dict[str, str]:
+    ids = piece_column(piece, "exchange_id")
+    hit = pc.is_in(ids, value_set=wanted)
+    if not pc.any(hit).as_py():
+        return {}
+    texts = piece_column(piece, "prompt_text").combine_chunks().filter(hit.combine_chunks()).to_pylist()
+    names = ids.filter(hit).to_pylist()
+    return {name: masked_head(text) for name, text in zip(names, texts, strict=True) if text}
+
+
+def _about(file: Path) -> list[int]:
+    found = file.stat()
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _kept(folder: Path | None) -> dict[str, list[int | str]]:
+    """Return what is kept of an earlier scan: size, time and digest by file; nothing when it is missing or broken."""
+    try:
+        found = json.loads((folder / DIGESTS).read_text(encoding="utf-8")) if folder else {}
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
