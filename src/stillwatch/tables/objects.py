@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
+from urllib.parse import quote
 
 import pyarrow.fs as pafs
 
@@ -31,7 +32,8 @@ class ObjectPath(PurePosixPath):
         return SCHEME + self.key if self.parts else SCHEME
 
     def __fspath__(self) -> str:
-        return str(self)
+        """Return the address as a URI, which is how Arrow's readers are told of objects."""
+        return SCHEME + quote(self.key, safe="/=")
 
     @property
     def key(self) -> str:
@@ -94,15 +96,16 @@ def is_object(path: str | os.PathLike[str]) -> bool:
     return os.fspath(path).startswith(SCHEME)
 
 
-def located(path: str | os.PathLike[str]) -> Path:
+def located(path: str | Path) -> Path:
     """Return what a user names as something to read from: a path, or an :class:`ObjectPath` for ``s3://…``.
 
     >>> located("data"), located("s3://logs/data")
     (PosixPath('data'), ObjectPath('s3://logs/data'))
     """
-    spelt = os.fspath(path)
-    return cast("Path", ObjectPath(spelt.removeprefix(SCHEME))) if is_object(spelt) else Path(spelt)
+    if isinstance(path, str) and is_object(path):
+        return cast("Path", ObjectPath(path.removeprefix(SCHEME)))
+    return path if isinstance(path, Path) else Path(path)
 
 
 def _storage(path: ObjectPath) -> Any:
-    return pafs.FileSystem.from_uri(str(path))[0]
+    return pafs.FileSystem.from_uri(SCHEME + path.parts[0])[0]
