@@ -16,7 +16,6 @@ from stillwatch.campaigns.discover import Found, stands_out
 from stillwatch.linkage.groups import LEAST_EFFECT, view_result
 from stillwatch.linkage.space import WHO, Space
 from stillwatch.signals.frame import Codes, Ints
-from stillwatch.signals.traits import main_value
 
 Outcome = Literal["explains", "possible", "excluded", "no data"]
 _MOST = 0.75
@@ -90,8 +89,8 @@ def facts(space: Space, found: Found) -> Facts:
         payers=len(np.unique(frame.attribute["payment_hash"][members])),
         domain=_dominant(frame.attribute["email_domain"], members),
         domain_held=_held_outside(frame.attribute["email_domain"], members),
-        site=_dominant(main_value(frame, "ip_prefix"), members),
-        campus=_named(space, main_value(frame, "network_kind"), members, "network_kind", ("education", "business")),
+        site=_dominant(space.main["ip_prefix"], members),
+        campus=_named(space, space.main["network_kind"], members, "network_kind", ("education", "business")),
         education=_named(space, frame.attribute["programme"], members, "account.programme", ("education",)),
         reseller=_dominant(frame.attribute["reseller_id"], members, of_all=True),
         verified=_named(space, frame.attribute["verification"], members, "account.verification", ("organisation",)),
@@ -179,7 +178,7 @@ def _strangers(space: Space, members: Ints) -> Ints:
     """
     frame = space.frame
     drop = np.zeros(len(members), bool)
-    site = main_value(frame, "ip_prefix")[members]
+    site = space.main["ip_prefix"][members]
     known = site[site >= 0]
     commonest = np.where(site == np.bincount(known).argmax(), 0, -1) if len(known) else site
     for code in (frame.attribute["org_id"][members], frame.attribute["referral"][members], commonest):

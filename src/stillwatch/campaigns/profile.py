@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stillwatch.linkage.nulls import strata
+from stillwatch.linkage.cells import Cells
 from stillwatch.linkage.space import CAPS, Space
-from stillwatch.signals.frame import Codes, Ints
-from stillwatch.signals.traits import Incidence, main_value
+from stillwatch.signals.frame import Ints
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -25,6 +24,7 @@ WHAT_BLOCKS, WHO_BLOCKS = ("STACK", "TASK"), ("NET", "ID", "LIFE", "TIME")
 _GROWTH = 1.3
 _PSEUDO = 30.0
 _DAY_US = 86_400_000_000
+_BLOCK = 1 << 15  # vectors made double at a time
 _AGAINST = -3.0  # nats: shared construction does not outweigh who and worth that speak against an account
 
 
@@ -73,11 +73,10 @@ def fit_profile(space: Space, seed: Ints, others: Mask | None = None, *, rounds:
     n = space.frame.n_accounts
     weight = np.zeros(n)
     weight[seed] = 1.0
-    conditioning = _conditioning(space)
     free = np.ones(n, bool) if others is None else ~others
     best, best_evidence, since = Profile(weight, {name: np.zeros(n) for name in BLOCKS}, 0.0), -np.inf, 0
     for _ in range(rounds):
-        profile = _round(space, weight, conditioning)
+        profile = _round(space, weight)
         who = profile.total(WHO_BLOCKS)
         fresh = _grown(np.where((who > 0) & free, profile.probability, 0.0), weight)
         members = profile.members()
@@ -92,11 +91,11 @@ def fit_profile(space: Space, seed: Ints, others: Mask | None = None, *, rounds:
     return best
 
 
-def _round(space: Space, weight: Floats, conditioning: Codes) -> Profile:
+def _round(space: Space, weight: Floats) -> Profile:
     terms = {
         "STACK": _stack(space, weight),
-        "NET": _shared(tuple(space.net.values()), weight, conditioning, CAPS["NET"]),
-        "ID": _shared(tuple(space.identity.values()), weight, conditioning, CAPS["ID"]),
+        "NET": _shared(space.shared["NET"], weight, CAPS["NET"]),
+        "ID": _shared(space.shared["ID"], weight, CAPS["ID"]),
         "LIFE": _contrast(_signup_scores(space, weight), weight, CAPS["LIFE"]),
         "TASK": _contrast(_likeness(space, "TASK", weight), weight, CAPS["TASK"]),
         "TIME": _contrast(_likeness(space, "TIME", weight), weight, CAPS["TIME"]),
@@ -125,66 +124,35 @@ def _grown(probability: Floats, weight: Floats) -> Floats:
     return fresh
 
 
-def _conditioning(space: Space) -> Codes:
-    """Return the stratum that a shared network or identity is judged in: reseller × network kind × country."""
-    frame = space.frame
-    columns = [frame.attribute["reseller_id"], main_value(frame, "network_kind"), main_value(frame, "country")]
-    return strata(columns).of
-
-
 def _stack(space: Space, weight: Floats) -> Floats:
     """Prompt construction and client: held and missing traits that tell the campaign from the background."""
     total = np.zeros(len(weight))
-    for pairs in (space.bundles.held, *space.stack.values()):
-        if not pairs.n_values:
-            continue
-        inside = np.bincount(pairs.value, weights=weight[pairs.account], minlength=pairs.n_values)
-        outside = pairs.holders() - inside
-        size, rest = weight.sum(), len(weight) - weight.sum()
-        background = (outside + 0.5) / (rest + 1.0)
+    size, rest = weight.sum(), len(weight) - weight.sum()
+    for holders in space.built:
+        inside = holders.inside(weight)
+        background = (holders.pairs.holders() - inside + 0.5) / (rest + 1.0)
         share = (inside + background) / (size + 1.0)
         telling = (share >= 0.3) & (np.log(share / background) >= 1.5)
         missing = np.where(telling, np.log((1 - share + 1e-3) / (1 - background + 1e-3)), 0.0)
-        own = weight[pairs.account]
-        without = np.maximum(inside[pairs.value] - own, 0.0)
-        share_without = (without + background[pairs.value]) / (size - own + 1.0)
-        held = np.log(share_without / background[pairs.value]) - missing[pairs.value]
-        held = np.where(telling[pairs.value], held, 0.0)
-        total += missing.sum() + np.bincount(pairs.account, weights=held, minlength=len(weight))
+        held = np.zeros(len(weight))
+        for value in np.flatnonzero(telling):
+            who = holders.account[holders.start[value] : holders.start[value + 1]]
+            own = weight[who]
+            without = np.maximum(inside[value] - own, 0.0)
+            share_without = (without + background[value]) / (size - own + 1.0)
+            held[who] += np.log(share_without / background[value]) - missing[value]
+        total += missing.sum() + held
     return _typical(np.clip(total, -6.0, 6.0), total, weight, 6.0)
 
 
-def _shared(families: tuple[Incidence, ...], weight: Floats, stratum: Codes, cap: float) -> Floats:
+def _shared(cells: Cells, weight: Floats, cap: float) -> Floats:
     """Networks or identities: log of (1 − λ) + the best value's ratio of member share to background share.
 
     λ is the share of members who share any value with another member, so that a member without a shared value costs
     only log(1 − λ). Shares are within the account's stratum, shrunk to the global share with 30 pseudo-accounts.
     """
-    best = np.zeros(len(weight))
-    linked = np.zeros(len(weight), bool)
-    has = np.zeros(len(weight), bool)
-    size_in = np.bincount(stratum, weights=weight)
-    size_out = np.bincount(stratum) - size_in
-    for pairs in families:
-        if not pairs.n_values:
-            continue
-        own = weight[pairs.account]
-        there = stratum[pairs.account].astype(np.int64)
-        key = there * pairs.n_values + pairs.value
-        _, cell = np.unique(key, return_inverse=True)
-        inside = np.bincount(cell, weights=own)[cell] - own
-        outside = np.bincount(cell, weights=1.0 - own)[cell]
-        all_inside = np.bincount(pairs.value, weights=own, minlength=pairs.n_values)[pairs.value] - own
-        all_outside = np.bincount(pairs.value, weights=1.0 - own, minlength=pairs.n_values)[pairs.value]
-        global_in = all_inside / max(weight.sum(), 1.0)
-        global_out = (all_outside + 0.5) / (len(weight) - weight.sum() + 1.0)
-        share_in = (inside + _PSEUDO * global_in) / (np.maximum(size_in[there] - own, 0.0) + _PSEUDO)
-        share_out = (outside + _PSEUDO * global_out) / (size_out[there] + _PSEUDO)
-        ratio = share_in / share_out
-        np.maximum.at(best, pairs.account, ratio)
-        has[pairs.account] = True
-        shares = pairs.account[(all_inside >= 0.9) & (ratio > 3.0)]
-        linked[shares] = True
+    best, linked = cells.ratios(weight, _PSEUDO)
+    has = cells.known
     members = weight * has
     if members.sum() < 1:
         return np.zeros(len(weight))
@@ -230,9 +198,11 @@ def _succession(space: Space, weight: Floats, times: Ints, running_out: Floats) 
 def _likeness(space: Space, name: str, weight: Floats) -> Floats:
     """Return each account's cosine with the mean member, itself left out; NaN without a vector."""
     vectors = space.views[name].vectors  # type: ignore[attr-defined]
-    total = (vectors * weight[:, None]).sum(axis=0)
+    members = np.flatnonzero(weight)
+    total = (vectors[members] * weight[members, None]).sum(axis=0)
     own = np.einsum("ij,ij->i", vectors, vectors)
-    cosine = (vectors @ total - weight * own) / np.maximum(weight.sum() - weight, 1.0)
+    parts = [vectors[begin : begin + _BLOCK] @ total for begin in range(0, len(vectors), _BLOCK)]
+    cosine = (np.concatenate(parts) - weight * own) / np.maximum(weight.sum() - weight, 1.0)
     return np.where(own > 0, cosine, np.nan)
 
 
@@ -265,8 +235,10 @@ def _typical(nats: Floats, score: Floats, weight: Floats, cap: float) -> Floats:
     Another campaign is as far from the background as this one is; ``cap`` less half the squared distance to the mean
     member, in their standard deviations, is what can be said for an account at most.
     """
-    size = max(float(weight.sum()), 1e-9)
-    mean = float(weight @ score) / size
-    spread = np.sqrt(float(weight @ (score - mean) ** 2) / size) + 1e-9
+    members = np.flatnonzero(weight)
+    own, mine = weight[members], score[members]
+    size = max(float(own.sum()), 1e-9)
+    mean = float((own * mine).sum()) / size
+    spread = np.sqrt(float((own * (mine - mean) ** 2).sum()) / size) + 1e-9
     below = np.maximum(0.0, (mean - score) / spread)
     return np.asarray(np.maximum(np.minimum(nats, cap - 0.5 * below**2), -cap), np.float64)

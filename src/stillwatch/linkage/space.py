@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
 from stillwatch.linkage.bundles import Bundles, bundle
+from stillwatch.linkage.cells import Cells, Holders
 from stillwatch.linkage.entities import entities
 from stillwatch.linkage.nulls import Owners, Strangers, Strata, strata
 from stillwatch.linkage.views import Likeness, Sharing, Signups, View
 from stillwatch.signals.activity import rhythm
+from stillwatch.signals.columns import Columns
 from stillwatch.signals.frame import Codes, Frame
 from stillwatch.signals.tasks import Tasks, task_vectors, tasks
 from stillwatch.signals.traits import (
@@ -52,7 +55,8 @@ class Space:
 
     ``stack``, ``net`` and ``identity`` hold pairs of account and value by family; ``payer`` and ``site`` are the
     unit of each account by payment and by place; ``carried`` (bundles × exchanges) counts the hashes of each bundle in
-    each exchange, 255 at most; ``strata`` says by view who is compared with whom. ``without`` names the parts of the
+    each exchange, 255 at most; ``main`` holds each account's commonest network kind, country and network prefix;
+    ``strata`` says by view who is compared with whom. ``without`` names the parts of the
     method (of ``PARTS``) that are left out, for ablations.
     """
 
@@ -70,6 +74,7 @@ class Space:
     strata: dict[str, Strata]
     owners: Owners
     carried: sp.csr_matrix
+    main: Mapping[str, Codes]
     barred: npt.NDArray[np.bool_]
     without: AbstractSet[str] = frozenset()
 
@@ -81,6 +86,26 @@ class Space:
         1
         """
         return repeats(self.frame)
+
+    @cached_property
+    def shared(self) -> dict[str, Cells]:
+        """Return what accounts share of networks (NET) and identities (ID) by reseller × network kind × country.
+
+        >>> sorted(example_space().shared)
+        ['ID', 'NET']
+        """
+        columns = [self.frame.attribute["reseller_id"], self.main["network_kind"], self.main["country"]]
+        stratum = strata(columns).of
+        return {"NET": Cells.of(self.net.values(), stratum), "ID": Cells.of(self.identity.values(), stratum)}
+
+    @cached_property
+    def built(self) -> list[Holders]:
+        """Return who holds what of prompt construction and client, both ways.
+
+        >>> len(example_space().built) == 1 + len(example_space().stack)
+        True
+        """
+        return [Holders.of(pairs) for pairs in (self.bundles.held, *self.stack.values()) if pairs.n_values]
 
     @cached_property
     def strangers(self) -> dict[str, Strangers]:
@@ -125,7 +150,8 @@ def build_space(
     net, identity, stack = network_traits(frame), identity_traits(frame), client_traits(frame)
     payer, site = _units(frame, net, identity)
     note()
-    region = main_value(frame, "country")
+    main = Columns(("network_kind", "country", "ip_prefix"), partial(main_value, frame), None)
+    region = main["country"]
     rhythms = rhythm(frame, region, seed=seed)
     note()
     views: dict[str, View] = {
@@ -149,9 +175,10 @@ def build_space(
         payer,
         site,
         views,
-        _strata(frame, region),
+        _strata(frame, main),
         Owners.of(np.arange(frame.n_accounts, dtype=np.int32) if "owners" in without else payer),
         _carried(frame, content, bundles),
+        main,
         np.zeros(frame.n_accounts, bool),
         frozenset(without),
     )
@@ -205,14 +232,14 @@ def _main(pairs: Incidence, frame: Frame) -> Incidence:
     return pairs.keep(often, np.ones(pairs.n_values, bool))
 
 
-def _strata(frame: Frame, region: Codes) -> dict[str, Strata]:
+def _strata(frame: Frame, main: Mapping[str, Codes]) -> dict[str, Strata]:
     """Return the strata of each view's null: who is compared with whom."""
     volume = frame.volume()
     busy = np.digitize(volume, np.unique(np.quantile(volume, [0.25, 0.5, 0.75]))) if len(volume) else volume
     created = frame.created.astype(float)
     edges = np.quantile(created[created >= 0], np.linspace(0.125, 0.875, 7)) if (created >= 0).any() else np.zeros(1)
     tenure = np.where(created >= 0, np.digitize(created, edges), -1).astype(np.int32)
-    kind = main_value(frame, "network_kind")
+    kind, region = main["network_kind"], main["country"]
     reseller = frame.attribute["reseller_id"]
     activity = busy.astype(np.int32)
     shared = strata([reseller, kind, region, activity])

@@ -1,0 +1,155 @@
+"""What several accounts hold in common, in cells of value and stratum: gathered once, asked for every network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from stillwatch.signals.frame import Codes, Ints
+from stillwatch.signals.traits import Incidence
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Account × value pairs of some families whose value has two holders or more; ``known`` accounts hold any value.
+
+    ``cell`` numbers the pairs of value and stratum that occur, ``stratum`` is that of each account.
+
+    >>> from stillwatch.signals.traits import incidence
+    >>> card = incidence(np.array([0, 1, 2], np.int32), np.array([0, 0, 1]), 4)
+    >>> cells = Cells.of([card], np.zeros(4, np.int32))
+    >>> cells.account.tolist(), cells.known.tolist()
+    ([0, 1], [True, True, True, False])
+    """
+
+    account: Codes
+    value: Codes
+    cell: Codes
+    stratum: Codes
+    known: Mask
+    n_values: int
+    n_cells: int
+
+    @classmethod
+    def of(cls, families: Iterable[Incidence], stratum: Codes) -> Cells:
+        """Gather the families' pairs; ``stratum`` has an entry an account.
+
+        >>> Cells.of([], np.zeros(2, np.int32)).n_cells
+        0
+        """
+        known = np.zeros(len(stratum), bool)
+        account, value, n_values = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)], 0
+        for family in families:
+            known[family.account] = True
+            common = family.holders() >= 2
+            use = common[family.value]
+            account.append(family.account[use])
+            value.append((np.cumsum(common) - 1)[family.value[use]] + n_values)
+            n_values += int(common.sum())
+        who, what = np.concatenate(account), np.concatenate(value)
+        key = stratum[who].astype(np.int64) * max(1, n_values) + what
+        distinct, cell = np.unique(key, return_inverse=True)
+        cell = cell.reshape(-1).astype(np.int32)
+        return cls(who, what.astype(np.int32), cell, stratum, known, n_values, len(distinct))
+
+    def ratios(self, weight: Floats, pseudo: float) -> tuple[Floats, Mask]:
+        """Return each account's best ratio of member share to background share, and who shares with other members.
+
+        ``weight`` is each account's membership, its own left out. Shares are within the account's stratum, shrunk to
+        the global share with ``pseudo`` accounts. An account shares when the others who hold a value sum to 0.9 members
+        at least and the ratio is beyond 3.
+
+        >>> from stillwatch.signals.traits import incidence
+        >>> card = incidence(np.array([0, 1, 2], np.int32), np.array([0, 0, 1]), 99)
+        >>> ratio, shares = Cells.of([card], np.zeros(99, np.int32)).ratios(np.eye(99)[0] + np.eye(99)[1], 30.0)
+        >>> shares.nonzero()[0].tolist(), bool(ratio[0] > 3)
+        ([0, 1], True)
+        """
+        size_in = np.bincount(self.stratum, weights=weight).astype(np.float64)
+        size_out = np.bincount(self.stratum).astype(np.float64) - size_in
+        pairs = (self.account, self.value, self.cell)
+        sums = np.zeros((2, self.n_values)), np.zeros((2, self.n_cells))
+        return _ratios(pairs, sums, self.stratum, (size_in, size_out), weight, float(weight.sum()), pseudo)
+
+
+@numba.njit(cache=True, nogil=True)
+def _ratios(
+    pairs: tuple[Codes, Codes, Codes], sums: tuple[Floats, Floats], stratum: Codes, sizes: tuple[Floats, Floats],
+    weight: Floats, members: float, pseudo: float,
+) -> tuple[Floats, Mask]:  # fmt: skip
+    account, value, cell = pairs
+    by_value, by_cell = sums
+    for i in range(len(account)):
+        own = weight[account[i]]
+        by_value[0, value[i]] += own
+        by_value[1, value[i]] += 1.0 - own
+        by_cell[0, cell[i]] += own
+        by_cell[1, cell[i]] += 1.0 - own
+    best, shares = np.zeros(len(weight)), np.zeros(len(weight), np.bool_)
+    for i in range(len(account)):
+        a, v, c = account[i], value[i], cell[i]
+        own, there = weight[a], stratum[a]
+        all_inside = by_value[0, v] - own
+        share_in = (by_cell[0, c] - own + pseudo * (all_inside / max(members, 1.0))) / (
+            max(sizes[0][there] - own, 0.0) + pseudo
+        )
+        global_out = (by_value[1, v] + 0.5) / (len(weight) - members + 1.0)
+        ratio = share_in / ((by_cell[1, c] + pseudo * global_out) / (sizes[1][there] + pseudo))
+        best[a] = max(best[a], ratio)
+        if all_inside >= 0.9 and ratio > 3.0:
+            shares[a] = True
+    return best, shares
+
+
+@dataclass(frozen=True)
+class Holders:
+    """Account × value pairs both ways: by account (an :class:`Incidence`) and by value.
+
+    ``account[start[v]:start[v + 1]]`` hold value v, ascending.
+
+    >>> from stillwatch.signals.traits import incidence
+    >>> holders = Holders.of(incidence(np.array([0, 1, 1], np.int32), np.array([1, 0, 1]), 2))
+    >>> holders.account.tolist(), holders.start.tolist()
+    ([1, 0, 1], [0, 1, 3])
+    """
+
+    pairs: Incidence
+    account: Codes
+    start: Ints
+
+    @classmethod
+    def of(cls, pairs: Incidence) -> Holders:
+        """Sort the pairs by value.
+
+        >>> from stillwatch.signals.traits import incidence
+        >>> Holders.of(incidence(np.zeros(0, np.int32), np.zeros(0, int), 2)).start.tolist()
+        [0]
+        """
+        order = np.argsort(pairs.value, kind="stable")
+        start = np.concatenate(([0], np.cumsum(pairs.holders()))).astype(np.int64)
+        return cls(pairs, pairs.account[order], start)
+
+    def inside(self, weight: Floats) -> Floats:
+        """Return by value the sum of the weights of the accounts that hold it.
+
+        >>> from stillwatch.signals.traits import incidence
+        >>> Holders.of(incidence(np.array([0, 1], np.int32), np.array([0, 0]), 2)).inside(np.array([0.5, 1.0])).tolist()
+        [1.5]
+        """
+        return _inside(np.flatnonzero(weight), weight, self.pairs.start, self.pairs.value, self.pairs.n_values)
+
+
+@numba.njit(cache=True, nogil=True)
+def _inside(members: Ints, weight: Floats, start: Ints, value: Codes, n_values: int) -> Floats:
+    out = np.zeros(n_values)
+    for a in members:
+        for j in range(start[a], start[a + 1]):
+            out[value[j]] += weight[a]
+    return out
