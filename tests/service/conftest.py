@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from stillwatch.response import schema
+from stillwatch.response.journal import canonical
 from stillwatch.response.ladder import Rung
 from stillwatch.response.standing import Scope, Standing
+from stillwatch.response.store import State, micros
 from stillwatch.service.signing import Signer, Trust
 
 from .living import Living, children, end
@@ -35,6 +38,16 @@ def measured(account: str, rung: Rung = Rung.SUSPEND, **rest: Any) -> Standing:
     return Standing(**{**usual, **rest})
 
 
+def put_in_force(state: State, standing: Standing) -> None:
+    """Write one measure as applying a plan does."""
+    row = {"standing_id": f"P-1/SW-1/{standing.account_id}", "plan_id": "P-1", "campaign_id": "SW-1",
+           "account_id": standing.account_id, "starts_at": micros(standing.starts_at),
+           "expires_at": micros(standing.expires_at), "ended_at": None, "ended_by": None,
+           "body": canonical(standing).decode()}  # fmt: skip
+    with state.changing("anna", "apply", "a test") as change:
+        change.insert(schema.standings, [row])
+
+
 @pytest.fixture(scope="session")
 def signer() -> Signer:
     """Return the publisher's key."""
@@ -52,8 +65,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Living]]:
     """Return a function that starts a real process of ours; all end with the test, and what they had started."""
     started: list[Living] = []
 
-    def begin(*words: object, most_file_bytes: int | None = None) -> Living:
-        living = Living(tmp_path / f"{len(started)}.log", *words, most_file_bytes=most_file_bytes)
+    def begin(*words: object, **how: Any) -> Living:
+        living = Living(tmp_path / f"{len(started)}.log", *words, **how)
         started.append(living)
         return living
 

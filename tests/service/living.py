@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +32,22 @@ def eventually(holds: Callable[[], Any], what: str = "it") -> Any:
 class Living:
     """One running process of ours; its log lines are JSON and say where it listens."""
 
-    def __init__(self, log: Path, *words: object, most_file_bytes: int | None = None) -> None:
-        """Start it with a free port and wait until it listens."""
+    def __init__(
+        self,
+        log: Path,
+        *words: object,
+        most_file_bytes: int | None = None,
+        within: Sequence[object] = (),
+        script: Sequence[object] = ("-m", "stillwatch.cli"),
+    ) -> None:
+        """Start it with a free port and wait until it listens; ``within`` is a command that starts it in turn."""
         self.log = log
 
         def bound() -> None:
             if most_file_bytes is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (most_file_bytes, most_file_bytes))
 
-        command = [sys.executable, "-m", "stillwatch.cli", *map(str, words), "--port", "0"]
+        command = [str(word) for word in (*within, sys.executable, *script, *words, "--port", "0")]
         with log.open("ab") as output:
             self.child = subprocess.Popen(command, stdout=output, stderr=output, preexec_fn=bound)
         listening = eventually(self._listening, f"{words[0]} listening; it said: {self.said()}")
