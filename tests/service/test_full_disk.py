@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -25,12 +26,17 @@ def fill(file: Path) -> None:
     with file.open("wb", buffering=0) as filler:
         for size in (1 << 16, 1):
             with pytest.raises(OSError, match="No space left"):
-                while True:
-                    filler.write(bytes(size))
+                forever(filler, bytes(size))
+
+
+def forever(file: io.FileIO, data: bytes) -> None:
+    """Write the same again and again."""
+    while True:
+        file.write(data)
 
 
 def test_a_full_file_system_refuses_and_loses_nothing(tmp_path: Path, start: Start) -> None:
-    """Spool, dataset and snapshot have no room: 503, decisions go on; with room again, all that was accepted is there."""
+    """Spool, dataset and snapshot have no room: 503, decisions go on; with room, all that was accepted is there."""
     home = tmp_path / "home"
     home.mkdir()
     if not shutil.which("unshare") or subprocess.run([*SMALL, MOUNT, home, "true"], check=False).returncode:
