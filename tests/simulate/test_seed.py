@@ -118,7 +118,10 @@ def test_the_truth_comes_back_in_order_of_ids(given: list[list[tuple[int, str | 
             truth.add(table)
         found = truth.reader().read_all()
     pairs = sorted((f"ex_{key:016x}", name or "") for part in given for key, name in part)
-    assert sorted(zip(found["exchange_id"].to_pylist(), found["campaign_id"].fill_null("").to_pylist(), strict=True)) == pairs
+    assert (
+        sorted(zip(found["exchange_id"].to_pylist(), found["campaign_id"].fill_null("").to_pylist(), strict=True))
+        == pairs
+    )
     assert found["exchange_id"].to_pylist() == [name for name, _ in pairs]
 
 
@@ -180,3 +183,26 @@ def test_a_world_that_is_interrupted_leaves_nothing_that_opens(tmp_path: Path) -
     assert not list((tmp_path / "w").rglob("*.parquet"))
     write_dataset(small_tiny(), tmp_path / "w")
     assert pc.min(Dataset.open(tmp_path / "w").accounts()["created_at"]).is_valid
+
+
+def test_replacing_a_world_is_all_or_nothing(tmp_path: Path) -> None:
+    """Interrupted, the earlier world is still whole; carried through, nothing of it is left."""
+    made = small_tiny()
+    write_dataset(make_world(load_world("tiny", scale=0.1, settings=["world.days=4"]), seed=9), tmp_path / "w")
+    before = tree(tmp_path / "w")
+
+    def stop(stage: str, done: int, total: int | None = None, unit: str = "rows") -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_dataset(made, tmp_path / "w", replace=True, progress=stop)
+    assert tree(tmp_path / "w") == before
+    write_dataset(made, tmp_path / "w", replace=True)
+    write_dataset(made, tmp_path / "fresh")
+    assert tree(tmp_path / "w") == tree(tmp_path / "fresh") != before
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Return every file with its bytes."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,24 +54,20 @@ def _count(counts: dict[str, int], column: pa.ChunkedArray) -> None:
             counts[entry["values"]] = counts.get(entry["values"], 0) + entry["counts"]
 
 
-def prepare(out: str | Path, *, replace: bool) -> Path:
-    """Return the folder, cleared of an earlier world when ``replace``; otherwise a world in it is an error.
+def earlier(out: str | Path, *, replace: bool) -> list[str]:
+    """Return the files of an earlier world in a folder, relative to it; they are an error unless ``replace``.
 
     Raises :class:`DatasetError`: two worlds in one folder would be neither.
 
-    >>> prepare("/nowhere/at/all", replace=False).name
-    'all'
+    >>> earlier("/nowhere/at/all", replace=False)
+    []
     """
     folder = Path(out)
-    there = [folder / part for part in _PARTS if (folder / part).exists()]
+    there = [file for part in _PARTS for file in (folder / part, *(folder / part).rglob("*")) if file.is_file()]
     if there and not replace:
-        raise DatasetError(f"{folder} holds data already ({there[0].name}); choose another folder or give --replace")
-    for part in there:
-        if part.is_dir():
-            shutil.rmtree(part)
-        else:
-            part.unlink()
-    return folder
+        first = there[0].relative_to(folder).parts[0]
+        raise DatasetError(f"{folder} holds data already ({first}); choose another folder or give --replace")
+    return [file.relative_to(folder).as_posix() for file in there]
 
 
 def simulate(
@@ -102,6 +97,8 @@ def write_dataset(
 ) -> Summary:
     """Write a world as a dataset with its truth, all or nothing, in memory that does not grow with its length.
 
+    With ``replace`` an earlier world goes in the same moment in which the new one is seen.
+
     Raises :class:`DatasetError` when the folder holds data (unless ``replace``), is being written by another run or has
     too little room (``free`` bytes).
 
@@ -110,10 +107,12 @@ def write_dataset(
     Traceback (most recent call last):
     stillwatch.errors.DatasetError: no-such-folder: the world needs about ... and 0 MB are free; choose another ...
     """
+    folder, old = Path(out), earlier(out, replace=replace)
     require(space(made, out, free=free), out)
     summary = Summary(made.world.name, made.seed)
-    folder = prepare(out, replace=replace)
     with DatasetWriter(folder) as writer, Truth(folder) as truth:
+        for file in old:
+            writer.remove(file)
         for table in exchange_tables(made, progress):
             summary.add(table)
             truth.add(table)
@@ -143,11 +142,13 @@ def write_logs(
     """
     if form not in FORMATS:
         raise ConfigError(f"--as {form}: known are {', '.join(FORMATS)}")
+    folder, old = Path(out), earlier(out, replace=replace)
     require(space(made, out, form), out)
+    for file in old:
+        (folder / file).unlink()
+    for part in ("logs", "labels"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
     summary = Summary(made.world.name, made.seed)
-    folder = prepare(out, replace=replace)
-    (folder / "logs").mkdir(parents=True)
-    (folder / "labels").mkdir()
     with Truth(folder) as truth:
         for table in exchange_tables(made, progress):
             summary.add(table)
