@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stillwatch.signals import habits as habit_counts
 from stillwatch.signals import stored
 from stillwatch.signals.columns import Lists, Ragged, Resting, blocks, tallies
 from stillwatch.signals.fingerprint import fingerprint
@@ -105,9 +106,14 @@ def test_the_frame_is_the_sorted_table(tmp_path: Path, seed: int) -> None:
         assert frame.coverage[name] == pytest.approx(np.mean([row[name] is not None for row in rows]))
 
 
-def test_content_traits_of_pieces_are_those_of_everything(tiny: Dataset) -> None:
-    """Habits, holders and labels as counted over all sketches at once."""
-    frame = read_frame(tiny)
+@pytest.mark.parametrize("resting", [False, True])
+def test_content_traits_of_pieces_are_those_of_everything(
+    tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resting: bool
+) -> None:
+    """Habits, holders and labels as counted over all sketches at once, in memory or a run of accounts at a time."""
+    monkeypatch.setattr(habit_counts, "BLOCK_ROWS", 5000)
+    monkeypatch.setattr(stored, "_LINES", 500)
+    frame = read_frame(tiny, keep=tmp_path if resting else None)
     wanted = np.isin(kind_of(frame.sketch.flat), np.array(STACK_KINDS))
     rows, values = frame.sketch.rows()[wanted], frame.sketch.flat[wanted]
     label, code = np.unique(values, return_inverse=True)
@@ -206,7 +212,7 @@ def test_many_fingerprints_rest_in_a_folder_that_goes_away(
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 12), max_size=6), max_size=12), st.integers(1, 4), st.randoms())
 def test_habits_are_counted_exactly(drawn: list[list[int]], least: int, random: Any) -> None:
-    """A pair seen twice, or once in a quiet account, of a hash seen often enough is there with its count."""
+    """A pair seen twice, or once in a quiet account, of a hash that enough accounts so hold is there with its count."""
     hashes = [sorted({(v % 3) << 60 | v * 977 for v in row}) for row in drawn]
     account = np.sort(np.array([random.randrange(4) for _ in hashes], np.int32))
     kinds = np.zeros(16, bool)
@@ -217,14 +223,13 @@ def test_habits_are_counted_exactly(drawn: list[list[int]], least: int, random: 
         offsets = np.concatenate(([0], np.cumsum([len(m) for m in mine]))).astype(np.int64)
         parts.append((rows, Ragged(offsets, np.array([v for m in mine for v in m], np.uint64))))
     few = np.array([True, False, True, False])
-    owner, value, count, label = habits_of(parts, account, kinds, few, least)
+    owner, value, count, label = habits_of(Lists(lambda: iter(parts), len(hashes)), account, kinds, few, least)
     got = dict(zip(zip(owner.tolist(), label[value].tolist(), strict=True), count.tolist(), strict=True))
-    wanted = Counter((int(account[i]), v) for i, row in enumerate(hashes) for v in row if v >> 60 < 2)
-    often = Counter(v for _, v in wanted.elements())
-    for pair, times in wanted.items():
-        if often[pair[1]] >= least and (times >= 2 or few[pair[0]]):
-            assert got[pair] == times
-    assert got.items() <= wanted.items()
+    seen = Counter((int(account[i]), v) for i, row in enumerate(hashes) for v in row if v >> 60 < 2)
+    habits = {pair: times for pair, times in seen.items() if times >= 2 or few[pair[0]]}
+    holders = Counter(v for _, v in habits)
+    assert {pair: times for pair, times in habits.items() if holders[pair[1]] >= least}.items() <= got.items()
+    assert got.items() <= habits.items()
     assert list(got) == sorted(got)
 
 

@@ -103,8 +103,7 @@ class Rows:
         >>> Rows([], Stored([]), np.zeros(0, np.int64)).template().tolist()
         []
         """
-        columns = (pc.fill_null(table["template_id"], 0).to_numpy() for table in self.stored.tables(["template_id"]))
-        return self._filled(np.empty(self.count, np.uint64), columns)
+        return self._laid(np.empty(self.count, np.uint64), "template_id")
 
     def capability(self) -> npt.NDArray[np.uint8]:
         """Return the capability class of each exchange, 0 for none.
@@ -112,8 +111,7 @@ class Rows:
         >>> Rows([], Stored([]), np.zeros(0, np.int64)).capability().dtype
         dtype('uint8')
         """
-        columns = (pc.fill_null(table["capability"], 0).to_numpy() for table in self.stored.tables(["capability"]))
-        return self._filled(np.empty(self.count, np.uint8), columns)
+        return self._laid(np.empty(self.count, np.uint8), "capability")
 
     def lists(self, name: str) -> Iterator[tuple[Ints, Ragged]]:
         """Yield, a piece at a time, the frame rows of a piece's rows and their lists (``sketch`` or ``cues``).
@@ -121,8 +119,24 @@ class Rows:
         >>> list(Rows([], Stored([]), np.zeros(0, np.int64)).lists("cues"))
         []
         """
-        for piece, table in zip(self.parts, self.stored.tables([name]), strict=True):
-            yield np.asarray(self._place.array[piece.first : piece.last], np.int64), Ragged.of(table[name])
+        for piece, table in zip(self.parts, self.stored.tables([name, "row"]), strict=True):
+            yield self._places(piece, table), Ragged.of(table[name])
+
+    def cut(self, name: str, edges: list[int]) -> Iterator[list[tuple[Ints, Ragged]]]:
+        """Yield the same by runs of frame rows, edges[i] to edges[i + 1]; an edge splits no account.
+
+        >>> list(Rows([], Stored([]), np.zeros(0, np.int64)).cut("cues", [0, 0]))
+        [[]]
+        """
+        ends = np.zeros((len(self.parts), len(edges)), np.int64)
+        for number, (piece, table) in enumerate(zip(self.parts, self.stored.tables(["row"]), strict=True)):
+            ends[number] = np.searchsorted(self._places(piece, table), edges)  # lines lie by account, as edges do
+        for run in range(len(edges) - 1):
+            parts = []
+            for number in np.flatnonzero(ends[:, run] < ends[:, run + 1]).tolist():
+                table = self.stored.lines(number, [name, "row"], *ends[number, run : run + 2].tolist())
+                parts.append((self._places(self.parts[number], table), Ragged.of(table[name])))
+            yield parts
 
     def ids(self) -> Ids:
         """Return the ids of the exchanges in the order of the frame.
@@ -134,6 +148,16 @@ class Rows:
 
     def _columns(self, name: str) -> Iterator[pa.ChunkedArray]:
         return mapped(self.parts, lambda piece: piece_column(piece, name))
+
+    def _places(self, piece: Piece, table: pa.Table) -> Ints:
+        """Return the frame rows of some lines of a piece."""
+        return np.asarray(self._place.array[piece.first : piece.last][table["row"].to_numpy()], np.int64)
+
+    def _laid(self, out: npt.NDArray[T], name: str) -> npt.NDArray[T]:  # type: ignore[type-var]
+        """Put a fingerprint column where its rows belong, 0 where it is null."""
+        for piece, table in zip(self.parts, self.stored.tables([name, "row"]), strict=True):
+            out[self._places(piece, table)] = pc.fill_null(table[name], 0).to_numpy()
+        return out
 
     def _filled(self, out: npt.NDArray[T], columns: Iterable[npt.NDArray[T]]) -> npt.NDArray[T]:  # type: ignore[type-var]
         """Put the values of every piece where its rows belong."""

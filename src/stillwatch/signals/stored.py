@@ -13,32 +13,40 @@ import tempfile
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from stillwatch.signals.fingerprint import marks
 from stillwatch.signals.hashing import FORMAT
 from stillwatch.tables import EXCHANGES
-from stillwatch.tables.pieces import Piece, piece_batches
+from stillwatch.tables.pieces import Piece, piece_batches, piece_column
 from stillwatch.tables.schema import FINGERPRINT_COLUMNS
 from stillwatch.types import Progress, silent
 
 IN_MEMORY_ROWS = 1_000_000
 _TEXTS = ("system_text", "prompt_text", "tools_json")
-_LAYOUT = 1
+_LAYOUT = 2
+_LINES = 1 << 12
 _MARKS = [EXCHANGES.field(name) for name in FINGERPRINT_COLUMNS if name != "novelty"]
-_SCHEMA = pa.schema([*_MARKS, pa.field("filled", pa.uint8())])
+_MADE = pa.schema([*_MARKS, pa.field("filled", pa.uint8())])
 """``filled`` has a bit for each of FINGERPRINT_COLUMNS that the row has."""
+_SCHEMA = _MADE.append(pa.field("row", pa.uint32()))
+"""``row`` is the row of the piece that a line is of: lines lie by account, and an account's by row."""
 
 
 class Stored:
-    """The fingerprint columns of a dataset, piece by piece in file order: in memory or in files.
+    """The fingerprint columns of a dataset, piece by piece: in memory or in files.
+
+    The lines of a piece lie by account, so that those of some accounts are read together; ``row`` says which row each
+    is of.
 
     >>> table = pa.table({"capability": pa.array([3, 9], pa.uint8())})
     >>> [t["capability"].to_pylist() for t in Stored([table]).tables(["capability"])]
@@ -69,6 +77,20 @@ class Stored:
         """
         for source in self._sources:
             yield source.select(columns) if isinstance(source, pa.Table) else _read(source, columns)
+
+    def lines(self, number: int, columns: list[str], first: int, last: int) -> pa.Table:
+        """Return some lines of one piece.
+
+        >>> Stored([pa.table({"row": [2, 0, 1]})]).lines(0, ["row"], 1, 3)["row"].to_pylist()
+        [0, 1]
+        """
+        source = self._sources[number]
+        if isinstance(source, pa.Table):
+            return source.select(columns).slice(first, last - first)
+        with _opened(source, columns) as reader:
+            numbers = range(first // _LINES, -(-last // _LINES))
+            batches = pa.Table.from_batches([reader.get_batch(n) for n in numbers], reader.schema)
+        return batches.select(columns).slice(first - numbers.start * _LINES, last - first)
 
     def coverage(self) -> dict[str, float]:
         """Return the share of exchanges that have each fingerprint column, 1 without exchanges.
@@ -131,14 +153,23 @@ def _one(piece: Piece, folder: Path | None) -> pa.Table | Path:
         fresh = path.with_suffix(f".new-{os.getpid()}")
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         with pa.OSFile(str(fresh), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA, options=options) as writer:
-            for batch in fingerprints(piece):
-                writer.write_batch(batch)
+            writer.write_table(_made(piece), max_chunksize=_LINES)
         fresh.replace(path)
     return path
 
 
 def _made(piece: Piece) -> pa.Table:
-    return pa.Table.from_batches(fingerprints(piece), _SCHEMA)
+    order = pa.array(_by_account(piece))
+    made = pa.Table.from_batches(fingerprints(piece), _MADE).combine_chunks().take(order)
+    return made.append_column(_SCHEMA.field("row"), order.cast(pa.uint32()))
+
+
+def _by_account(piece: Piece) -> npt.NDArray[np.int64]:
+    """Return the rows of a piece in the order of their accounts' spelling."""
+    coded = piece_column(piece, "account_id").combine_chunks().dictionary_encode()
+    rank = np.empty(len(coded.dictionary), np.int64)
+    rank[pc.array_sort_indices(coded.dictionary).to_numpy()] = np.arange(len(rank))
+    return np.argsort(rank[coded.indices.to_numpy()], kind="stable")
 
 
 def fingerprints(piece: Piece) -> Iterator[pa.RecordBatch]:
@@ -158,7 +189,7 @@ def fingerprints(piece: Piece) -> Iterator[pa.RecordBatch]:
         for bit, name in enumerate(FINGERPRINT_COLUMNS):
             filled |= pc.is_valid(table[name]).to_numpy().astype(np.uint8) << np.uint8(bit)
         table = table.select([field.name for field in _MARKS]).append_column("filled", pa.array(filled))
-        yield from table.cast(_SCHEMA).to_batches()
+        yield from table.cast(_MADE).to_batches()
 
 
 def _refingerprint(table: pa.Table) -> pa.Table:
@@ -213,7 +244,13 @@ def _whole(path: Path, rows: int) -> bool:
 
 
 def _read(path: Path, columns: list[str]) -> pa.Table:
+    with _opened(path, columns) as reader:
+        return reader.read_all().select(columns)
+
+
+@contextmanager
+def _opened(path: Path, columns: list[str]) -> Iterator[pa.RecordBatchFileReader]:
     places = sorted(_SCHEMA.get_field_index(name) for name in columns)
     options = pa.ipc.IpcReadOptions(included_fields=places, use_threads=False)
     with pa.memory_map(str(path)) as source, pa.ipc.open_file(source, options=options) as reader:
-        return reader.read_all().select(columns)
+        yield reader

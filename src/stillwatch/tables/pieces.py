@@ -17,7 +17,7 @@ from stillwatch.errors import DatasetError
 from stillwatch.tables.schema import EXCHANGES
 from stillwatch.tables.store import Dataset, conform
 
-MOST_ROWS = 1 << 20
+MOST_ROWS = 1 << 18
 
 
 @dataclass(frozen=True)
