@@ -45,6 +45,7 @@ from stillwatch.signals.frame import Frame, read_frame
 from stillwatch.signals.relations import content_habits, habit_traits
 from stillwatch.signals.traits import Incidence
 from stillwatch.tables import Dataset
+from stillwatch.tables.engines import fetched
 from stillwatch.types import Progress, silent
 
 
@@ -161,7 +162,7 @@ def _habits(dataset: Dataset, frame: Frame, cluster: Any | None, stages: Stages)
     if cluster is None or not frame.n_exchanges:
         return None
     with stages.stage("content habits", frame.n_exchanges):
-        pairs = cluster.to_pyarrow(content_habits(dataset.exchanges(cluster)))
+        pairs = fetched(cluster, content_habits(dataset.exchanges(cluster)))
         return habit_traits(pairs, frame.account_ids)
 
 

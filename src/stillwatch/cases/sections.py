@@ -20,6 +20,7 @@ from stillwatch.cases.network import Network, draw, sample
 from stillwatch.cases.reasons import removals, why, would_change
 from stillwatch.cases.wording import AXIS_TITLES, instant, iso_day, p_text, probability_text
 from stillwatch.tables import Dataset
+from stillwatch.tables.engines import fetched
 
 MOST_TEMPLATES = 8
 MOST_EVIDENCE = 24
@@ -97,7 +98,7 @@ def activity_by_model(scan: ScanOutput, dataset: Dataset, connection: Any) -> pa
     rows = held.inner_join(at.select("exchange_id", "model", us=microseconds(at.ts)), "exchange_id")
     days = rows.mutate(day=(rows.us // DAY_US).cast("int64"))
     counted = days.group_by("campaign_id", "day", "model").agg(n=days.count())
-    return connection.to_pyarrow(counted.order_by("campaign_id", "day", "model"))
+    return fetched(connection, counted.order_by("campaign_id", "day", "model"))
 
 
 def matrix(campaign: Campaign, without: Mapping[str, str], lines: Mapping[str, str] | None = None) -> list[Cell]:
@@ -250,7 +251,7 @@ def example_prompts(scan: ScanOutput, dataset: Dataset, connection: Any, campaig
     rows = held.inner_join(texts, "exchange_id")
     rows = rows.filter(rows.prompt_text.notnull())
     first = rows.order_by(ibis.desc("probability"), "exchange_id").limit(most)
-    found = connection.to_pyarrow(first.select("prompt_text"))["prompt_text"].to_pylist()
+    found = fetched(connection, first.select("prompt_text"))["prompt_text"].to_pylist()
     return [prompt if len(prompt) <= LONGEST_EXAMPLE else prompt[:LONGEST_EXAMPLE] + " …" for prompt in found]
 
 

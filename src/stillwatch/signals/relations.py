@@ -32,14 +32,12 @@ def content_habits(exchanges: Any, *, min_holders: int = 5) -> Any:
     >>> found.columns, int(found.count().to_pyarrow().as_py())
     (('account_id', 'hash', 'n'), 0)
     """
-    volume = exchanges.group_by("account_id").agg(volume=exchanges.count())
-    few = volume.filter(volume.volume <= FEW_EXCHANGES).select("account_id")
     used = exchanges.select("account_id", hash=exchanges.sketch.unnest())
     used = used.filter(reduce(or_, (_of_kind(used.hash, kind) for kind in STACK_KINDS)))
     pairs = used.group_by("account_id", "hash").agg(n=used.count())
-    often = pairs.filter(pairs.n >= 2)
-    once = pairs.filter(pairs.n < 2).semi_join(few, "account_id")
-    habits = often.union(once)
+    volume = exchanges.group_by("account_id").agg(volume=exchanges.count())
+    known = pairs.inner_join(volume, "account_id")
+    habits = known.filter((known.n >= 2) | (known.volume <= FEW_EXCHANGES)).select("account_id", "hash", "n")
     holders = habits.group_by("hash").agg(holders=habits.count())
     return habits.semi_join(holders.filter(holders.holders >= min_holders), "hash")
 

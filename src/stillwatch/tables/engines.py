@@ -61,6 +61,18 @@ def read_files(connection: Any, files: list[str], schema: pa.Schema) -> Any:
     )
 
 
+def fetched(connection: Any, expression: Any) -> pa.Table:
+    """Run a table expression and return its rows.
+
+    >>> fetched(connect(threads=1), ibis.memtable(pa.table({"n": [1, 2]}))).to_pylist()
+    [{'n': 1}, {'n': 2}]
+    """
+    if connection.name != "pyspark":
+        return connection.to_pyarrow(expression)
+    connection._run_pre_execute_hooks(expression)  # Ibis 12 itself would go through pandas, and change types there
+    return connection._session.sql(connection.compile(expression)).toArrow()
+
+
 def held(connection: Any, expression: Any) -> Any:
     """Return a table expression computed once, its rows held for further questions as long as the connection.
 
@@ -73,7 +85,7 @@ def held(connection: Any, expression: Any) -> Any:
     """
     name = ibis.util.gen_name("held")
     if connection.name == "pyspark":
-        return connect().create_table(name, ibis.memtable(connection.to_pyarrow(expression)), temp=True)
+        return connect().create_table(name, ibis.memtable(fetched(connection, expression)), temp=True)
     return connection.create_table(name, expression, temp=True)
 
 
