@@ -122,6 +122,14 @@ def test_a_gateway_without_a_good_key_is_told_to_use_its_failure_mode(node: Node
         check(CheckRequest(), metadata=[("authorization", f"Bearer {node.key}")], timeout=10)
 
 
+@pytest.mark.parametrize("path", ["v1/messages", "v1/%0Amessages%0A", "", "v1//x%00"])
+@pytest.mark.parametrize("gateway", ["envoy", "nginx"])
+def test_every_path_that_a_customer_can_send_is_answered(path: str, gateway: str, node: Node) -> None:
+    """A path with a line end is asked about as any other: a 404 of ours would reach the customer as a refusal."""
+    reply = httpx.post(f"{node.url}/v1/check/{gateway}/{path}", headers={"authorization": f"Bearer {node.key}"})
+    assert reply.status_code == 200
+
+
 @pytest.mark.parametrize("message", [b"\xff\xff", b"\n\x05ab"])
 def test_a_message_that_cannot_be_read_is_the_callers_fault(message: bytes, node: Node) -> None:
     """INVALID_ARGUMENT, not UNKNOWN, which would be a fault of ours; the next good message is answered."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import Route
 
 from stillwatch.response.decide import Decision
@@ -102,9 +103,24 @@ def check_route(desk: Desk, door: Door) -> Route:
 
     >>> from stillwatch.service.check import Names
     >>> check_route(Desk(lambda request: Decision(), lambda request: True, Names()), Door(None)).path
-    '/v1/check/{request:path}'
+    '/v1/check/{request:held}'
     """
-    return Route(f"{PREFIX}{{request:path}}", CheckEndpoint(desk, door))
+    register_url_convertor("held", _Held())
+    return Route(f"{PREFIX}{{request:held}}", CheckEndpoint(desk, door))
+
+
+class _Held(Convertor[str]):
+    """Any path that a customer can send, line ends (%0A) included: Starlette's own ``path`` stops there."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        """Return it as it is."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """Return it as it is."""
+        return value
 
 
 PREFIX = "/v1/check/"
