@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import random
@@ -10,6 +11,7 @@ import shutil
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -70,7 +72,7 @@ class Cycle:
         Fingerprints stay in ``home/fingerprints``, so that a scan reads only the text that came since the last.
         """
         self.taking, self.publisher, self.node, self.rhythm = taking, publisher, node, rhythm
-        self.scans, self._fingerprints = home / "scans", home / "fingerprints"
+        self.scans, self._fingerprints, self._lock = home / "scans", home / "fingerprints", home / "scan.lock"
         self.done = Progressed()
         self._policy, self._url = policy, state_url
         self._state: State | None = None
@@ -109,14 +111,29 @@ class Cycle:
         return added
 
     async def scan(self) -> Path | None:
-        """Scan the dataset when something came since the last scan, then plan; returns the scan's folder."""
+        """Scan the dataset when something came since the last scan, then plan; returns the scan's folder.
+
+        One scan at a time: while the scan of a service that was killed goes on, this one waits for the next turn.
+        """
         if not (self._unscanned or (self.taking.dataset.exists() and not (self.scans / "latest").exists())):
             return None
+        with self._lock.open("wb") as lock:
+            if not is_ours(lock):
+                log.warning("the scan of an earlier service is still under way")
+                return None
+            fresh = await self._scan(lock.fileno())
+        await self._plan(fresh)
+        return fresh
+
+    async def _scan(self, lock: int) -> Path:
+        """Scan a frozen copy into a folder of its own; the process that scans holds the lock too."""
         self._unscanned, begun = False, time.monotonic()
         latest, fresh = self.scans / "latest", self.scans / _next(self.scans)
+        _sweep(self._fingerprints)
         previous = ["--previous", str(latest.resolve())] if (latest / "campaigns.json").exists() else []
         frozen = await self.taking.frozen(await self._proofs())
-        done = await stillwatch("scan", frozen, "--out", fresh, *previous, "--keep", self._fingerprints, "--quiet")
+        told: list[str | Path] = ["--out", fresh, *previous, "--keep", self._fingerprints, "--quiet"]
+        done = await stillwatch("scan", frozen, *told, holding=(lock,))
         if done.code != 0:
             self._unscanned = True
             raise StillwatchError(f"exit code {done.code}: {done.err}")
@@ -125,7 +142,6 @@ class Cycle:
         self.done.scan, self.done.scanned_at = fresh.name, time.time()
         self.done.scan_seconds = round(time.monotonic() - begun, 1)
         log.info("scanned", extra={"scan": fresh.name, "seconds": self.done.scan_seconds})
-        await self._plan(fresh)
         return fresh
 
     async def _proofs(self) -> Callable[[], object]:
@@ -169,6 +185,27 @@ class Cycle:
         if self._state is None:
             self._state = await asyncio.to_thread(State.open, self._url)
         return self._state
+
+
+def is_ours(lock: IO[bytes]) -> bool:
+    """Take a file for this process alone; the system lets go of it when all who hold it have ended, however they do.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as one, open(one.name, "rb") as other:
+    ...     is_ours(one), is_ours(other)
+    (True, False)
+    """
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _sweep(fingerprints: Path) -> None:
+    """Clear away the beginnings of files that a killed scan left; nobody else scans now."""
+    for left in fingerprints.rglob("*.new-*"):
+        left.unlink(missing_ok=True)
 
 
 def _next(scans: Path) -> str:

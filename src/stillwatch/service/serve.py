@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from stillwatch.errors import ConfigError
-from stillwatch.service.cycle import Cycle, Rhythm
+from stillwatch.service.cycle import Cycle, Rhythm, is_ours
 from stillwatch.service.deciding import Decider, OnFailure
 from stillwatch.service.enforcing import enforcing_routes
 from stillwatch.service.gateway import gateway_app
@@ -110,13 +109,11 @@ def _decider(settings: ServeSettings, node: Node) -> Decider:
 
 
 def _locked(home: Path) -> IO[bytes]:
-    """Take the folder for this process alone; the system lets go of it when the process ends, however it ends."""
+    """Take the folder for this process alone."""
     lock = (home / "lock").open("wb")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    if not is_ours(lock):
         lock.close()
-        raise ConfigError("another `stillwatch serve` works in this folder", path=home) from None
+        raise ConfigError("another `stillwatch serve` works in this folder", path=home)
     return lock
 
 

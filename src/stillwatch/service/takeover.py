@@ -33,8 +33,10 @@ class Done(NamedTuple):
     err: str
 
 
-async def stillwatch(*arguments: str | Path) -> Done:
+async def stillwatch(*arguments: str | Path, holding: Sequence[int] = ()) -> Done:
     """Run one of our commands in a process of its own, so that its memory and its faults are its own.
+
+    ``holding`` are files that stay open (and locked) for as long as it runs, even when this process is killed.
 
     >>> asyncio.run(stillwatch("explain", "no-such-folder", "SW-1")).code
     2
@@ -47,6 +49,7 @@ async def stillwatch(*arguments: str | Path) -> Done:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         stdin=asyncio.subprocess.DEVNULL,
+        pass_fds=holding,
     )
     try:
         out, err = await process.communicate()
