@@ -181,9 +181,10 @@ def _join(
     flat, offsets, capability = out
     rules, classes = len(columns[0]), fact[0].shape[1]
     strength, times, points = np.zeros(rules, np.int32), np.zeros(rules, np.int32), np.zeros(rules, np.int32)
+    score = np.zeros(classes, np.int32)
     n = 0
     for row in range(len(capability)):
-        score = np.zeros(classes, np.int32)
+        score[:] = 0
         if fact[1][row] >= 0:
             score[:] = fact[0][fact[1][row]]
         _gather(prompt, row, 2, strength, times, points)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stillwatch.signals.automaton import Hits
-from stillwatch.signals.compiled import compiled, whole
+from stillwatch.signals.compiled import compiled, lean, whole
 from stillwatch.signals.cueing import cued, hits, modality_scores, tool_scores
 from stillwatch.signals.cues import CAPABILITIES
 from stillwatch.signals.sketch import Kind, Sketches, of_kind, sketch_texts
@@ -18,6 +18,7 @@ from stillwatch.signals.tooling import tool_values, tools_of
 from stillwatch.signals.words import I64, U64
 
 _CELLS_A_VALUE = 8
+_PAYLOAD = np.uint64(Kind.PAYLOAD)
 _MOST_CELLS_LOG2 = 27
 
 
@@ -50,8 +51,9 @@ def marks(table: pa.Table) -> pa.Table:
     [True, None]
     """
     table, own = _marked(table, threads=1)
-    _, payloads = of_kind(own.flat, own.offsets, Kind.PAYLOAD)
-    return _with(table, "novelty", pa.array(np.ones(len(table), bool), mask=np.diff(payloads) == 0))
+    known = np.zeros(len(table), bool)
+    _find_payloads(own.flat, own.offsets, known)
+    return _with(table, "novelty", pa.array(known, mask=~known))
 
 
 def _marked(table: pa.Table, *, threads: int) -> tuple[pa.Table, Sketches]:
@@ -146,7 +148,15 @@ def _lengths(offsets: I64, codes: I64) -> I64:
     return np.concatenate([np.diff(offsets), [0]])[codes]
 
 
-@compiled
+@lean
+def _find_payloads(flat: U64, offsets: I64, found: npt.NDArray[np.bool_]) -> None:
+    """Say of each row whether it has a PAYLOAD value."""
+    for row in range(len(found)):
+        for k in range(offsets[row], offsets[row + 1]):
+            found[row] |= flat[k] >> np.uint64(60) == _PAYLOAD
+
+
+@lean
 def _merge(own: tuple[U64, I64], system: tuple[U64, I64, I64], tools: tuple[U64, I64, I64], flat: U64) -> None:
     """Merge three ascending lists a row."""
     most = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -158,6 +168,11 @@ def _merge(own: tuple[U64, I64], system: tuple[U64, I64, I64], tools: tuple[U64,
             b, b_end = system[1][system[2][row]], system[1][system[2][row] + 1]
         if tools[2][row] >= 0:
             c, c_end = tools[1][tools[2][row]], tools[1][tools[2][row] + 1]
+        if b == b_end and c == c_end:
+            for k in range(a_end - a):
+                flat[n + k] = own[0][a + k]
+            n += a_end - a
+            continue
         while a < a_end or b < b_end or c < c_end:
             x = own[0][a] if a < a_end else most
             y = system[0][b] if b < b_end else most

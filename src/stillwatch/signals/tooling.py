@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from stillwatch.signals.text import masked_words
 _SCHEMAS = ("parameters", "input_schema", "inputSchema", "schema", "args_schema")
 _LISTS = ("tools", "functions", "function_declarations", "functionDeclarations")
 _LONGEST_BROKEN = 100_000
+_KEPT = 2048
 
 
 class Tool(NamedTuple):
@@ -35,12 +37,20 @@ def tools_of(tools_json: str) -> list[Tool] | None:
     >>> tools_of('[{"name": "find", "input_schema": {"properties": {"q": {}}}}]')
     [Tool(name='find', parameters=('q',))]
     """
+    found = _parsed(tools_json)
+    return list(found) if found else None
+
+
+@lru_cache(maxsize=_KEPT)
+def _parsed(tools_json: str) -> tuple[Tool, ...]:
+    """Return the tools, none for what is no JSON; many requests offer the same, so texts are read once."""
     try:
-        return _tools(json.loads(tools_json)) or None
+        return tuple(_tools(json.loads(tools_json)))
     except (ValueError, RecursionError):
-        return None
+        return ()
 
 
+@lru_cache(maxsize=_KEPT)
 def tool_values(tools_json: str) -> npt.NDArray[np.uint64]:
     """Return the sketch values of a tool list: one TOOL value a tool and one TOOLSET value, ascending, uint64.
 
@@ -60,7 +70,10 @@ def tool_values(tools_json: str) -> npt.NDArray[np.uint64]:
 
 def _values(tools: list[int], sets: list[int]) -> npt.NDArray[np.uint64]:
     low = (1 << 60) - 1
-    return np.array(sorted([(2 << 60) | (h & low) for h in tools] + [(7 << 60) | (h & low) for h in sets]), np.uint64)
+    both = sorted([(2 << 60) | (h & low) for h in tools] + [(7 << 60) | (h & low) for h in sets])
+    values = np.array(both, np.uint64)
+    values.setflags(write=False)
+    return values
 
 
 def _hash(tool: Tool) -> int:
