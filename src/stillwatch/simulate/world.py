@@ -89,13 +89,16 @@ def exchange_tables(made: Made, progress: Progress = silent) -> Iterator[pa.Tabl
     comes out does not depend on that.
     """
     robbed = _robbed(made.crowds)
-    days = made.days()
     vaults: dict[str, Vault] = defaultdict(Vault)
+    done, about = 0, round(made.exchanges)
     with ThreadPoolExecutor(_THREADS) as pool:
-        for number, day_us in enumerate(days):
+        for day_us in made.days():
             work = partial(_piece, made, robbed, day_us)
-            yield from _ahead(pool, work, pieces(_day(made, day_us, pool, vaults)))
-            progress("simulate", number + 1, len(days), "days")
+            for table in _ahead(pool, work, pieces(_day(made, day_us, pool, vaults))):
+                yield table
+                done += table.num_rows
+                progress("simulate", done, max(about, done), "exchanges")
+    progress("simulate", done, done, "exchanges")
 
 
 def _ahead(pool: Executor, work: Callable[[Part], pa.Table], parts: Iterable[Part]) -> Iterator[pa.Table]:
