@@ -6,7 +6,7 @@ colleagues, classes and resellers' customers, who share everything *but* this, f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,7 +106,8 @@ def worth(frame: Frame, labels: Tasks, *, high_value: frozenset[int]) -> Worth:
     valued = np.zeros(256, bool)
     valued[list(high_value)] = True
     exchange = ByExchange(_here(frame), _alone(frame), frame.number, labels.elicits, valued[frame.capability])
-    features = _by_account(frame, labels, exchange, None)
+    parts = ((frame.account[block], block) for block in blocks(frame.account))
+    features = _by_account(parts, frame.n_accounts, labels, exchange)
     loud = frame.volume() >= _LEAST
     scale = tuple(np.sort(column[loud & np.isfinite(column)]) for column in features.T)
     score = _percentiles(features, scale)
@@ -127,11 +128,11 @@ def group_worth(frame: Frame, labels: Tasks, measured: Worth, rows: Mask | Ints)
     >>> round(value, 3), parts["elicitation"], parts["systematic coverage"]
     (0.925, 1.0, 0.5)
     """
-    features = _by_account(frame, labels, measured.exchange, rows)
-    there = np.bincount(frame.account[rows], minlength=frame.n_accounts) > 0
+    accounts, owner = np.unique(frame.account[rows], return_inverse=True)
+    features = _by_account([(owner.reshape(-1), rows)], len(accounts), labels, measured.exchange)
     parts: dict[str, float] = {}
     for name, column, scale in zip(measured.names, features.T, measured.scale, strict=True):
-        values = column[there & np.isfinite(column)]
+        values = column[np.isfinite(column)]
         if len(values) and len(scale):
             parts[name] = float(_rank(scale, values).mean())
     weight = sum(WEIGHTS[name] for name in parts)
@@ -191,17 +192,16 @@ def _alone(frame: Frame) -> npt.NDArray[np.int8]:
     return np.asarray(tallies(session) <= 1, np.int8)
 
 
-def _by_account(frame: Frame, labels: Tasks, exchange: Floats | ByExchange, rows: Mask | Ints | None) -> Floats:
+def _by_account(
+    parts: Iterable[tuple[npt.NDArray[np.integer], Any]], n: int, labels: Tasks, exchange: Floats | ByExchange
+) -> Floats:
     """Average the exchange features by account and add systematic coverage (accounts × 6, NaN when absent).
 
-    ``rows`` is a mask over the exchanges, or their numbers; None takes all, a block of accounts at a time.
+    Each part names some exchanges by number (or mask, or slice) and says which of ``n`` accounts each belongs to.
     """
-    account, n = frame.account, frame.n_accounts
-    chosen = blocks(account) if rows is None else [rows]
     total, count = np.zeros((5, n)), np.zeros((5, n))
     seen, volume = np.zeros(n), np.zeros(n)
-    for some in chosen:
-        owner = account[some]
+    for owner, some in parts:
         for k in range(5):
             feature = exchange[some, k]
             fine = np.isfinite(feature)
@@ -215,7 +215,7 @@ def _by_account(frame: Frame, labels: Tasks, exchange: Floats | ByExchange, rows
     return np.stack(columns, axis=1)
 
 
-def _seen(account: npt.NDArray[np.int32], cell: npt.NDArray[np.int32], n: int) -> Floats:
+def _seen(account: npt.NDArray[np.integer], cell: npt.NDArray[np.int32], n: int) -> Floats:
     """Return the expected number of distinct task cells in eight draws with replacement, by account.
 
     Rarefaction (Hurlbert 1971) makes busy and quiet accounts comparable.
