@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from stillwatch.campaigns.memberships import Memberships
 from stillwatch.campaigns.profile import WHAT_BLOCKS, WHO_BLOCKS, Profile, fit_profile
 from stillwatch.campaigns.split import Split, split_exchanges
 from stillwatch.linkage.groups import LEAST_EFFECT, LEAST_MEMBERS, Candidate, Group, ViewResult, examine, view_result
@@ -144,19 +145,21 @@ def _expanded(
     shares a construction that most of that network does not: then it may be a second campaign that the first one's
     profile drew in, and the two compete for its accounts.
     """
-    seeds = _ordered([g for g in groups if g.q_value <= q])
+    significant = [g for g in groups if g.q_value <= q]
+    members_of = Memberships.of([g.candidate.members for g in significant], space.frame.n_accounts)
+    seeds = _ordered(significant, members_of)
     fresh: list[tuple[Group, Profile]] = []
     known = [p.members(MEMBER_BAR) for _, p in taken]
     nested = 0
-    for number, group in enumerate(seeds[:_MOST_SEEDS]):
-        progress("expand groups", number + 1, min(len(seeds), _MOST_SEEDS), "groups")
+    for number, group in enumerate(seeds):
+        progress("expand groups", number + 1, len(seeds), "groups")
         container = _known(group.candidate.members, known)
         if container is None and _mostly(group.candidate.members, known):
             continue
         if container is not None and (nested >= _MOST_NESTED or not _apart(space, group.candidate, container)):
             continue
         nested += container is not None
-        profile = fit_profile(space, group.candidate.members, _elsewhere(space, known, group, seeds))
+        profile = fit_profile(space, group.candidate.members, _elsewhere(known, group.candidate.members, members_of))
         members = profile.members(MEMBER_BAR)
         again = _known(members, known)
         if again is None:
@@ -169,42 +172,40 @@ def _expanded(
     return fresh
 
 
-def _ordered(seeds: list[Group]) -> list[Group]:
-    """Order significant groups by p-value, those made of several others last.
+def _ordered(seeds: list[Group], members_of: Memberships) -> list[Group]:
+    """Return the first eighty significant groups by p-value, those made of several others last.
 
     Made of several: two apart lie inside it, each with more in common than the whole. Parts of one network have less in
     common than the whole, because what its members share reaches across them.
     """
-    by_p = sorted(seeds, key=lambda g: (g.p_value, -len(g.candidate.members)))
-    common = {id(g): sum(max(0.0, g.views[name].excess) for name in WHO if name in g.views) for g in by_p}
+    order = sorted(range(len(seeds)), key=lambda i: (seeds[i].p_value, -len(seeds[i].candidate.members)))
+    place = np.argsort(order)
+    common = np.array([sum(max(0.0, g.views[name].excess) for name in WHO if name in g.views) for g in seeds])
+    route = np.array([g.candidate.route for g in seeds])
+    sizes = members_of.sizes
 
-    def made_of_several(whole: Group) -> bool:
-        parts: list[Ints] = []
-        for part in by_p:
-            members, inside = part.candidate.members, whole.candidate.members
-            if part.candidate.route != whole.candidate.route or len(members) > 0.7 * len(inside):
-                continue
-            if common[id(part)] <= common[id(whole)] + _MORE or _shares(members, inside) < 0.5:
-                continue
-            if all(_shares(members, other) < 0.1 for other in parts):
-                parts.append(members)
-        return len(parts) >= 2
+    def made_of_several(whole: int) -> bool:
+        inside = members_of.shared(seeds[whole].candidate.members) >= 0.5 * sizes
+        part = inside & (route == route[whole]) & (sizes <= 0.7 * sizes[whole])
+        parts = np.flatnonzero(part & (common > common[whole] + _MORE))
+        if len(parts) < 2:
+            return False
+        first = parts[np.argmin(place[parts])]
+        return bool((members_of.shared(seeds[first].candidate.members)[parts] < 0.1 * sizes[parts]).any())
 
-    return sorted(by_p, key=made_of_several)
-
-
-def _shares(members: Ints, other: Ints) -> float:
-    """Return the share of a group's members that are in another group."""
-    return float(np.isin(members, other).mean())
+    plain: list[Group] = []
+    several: list[Group] = []
+    for number in order:
+        (several if made_of_several(number) else plain).append(seeds[number])
+        if len(plain) == _MOST_SEEDS:
+            break
+    return [*plain, *several][:_MOST_SEEDS]
 
 
-def _elsewhere(space: Space, known: list[Ints], group: Group, seeds: list[Group]) -> npt.NDArray[np.bool_]:
+def _elsewhere(known: list[Ints], own: Ints, seeds: Memberships) -> npt.NDArray[np.bool_]:
     """Return which accounts belong to networks known so far, or to a seed apart from this one, and not to this one."""
-    own = group.candidate.members
-    apart = [g.candidate.members for g in seeds]
-    apart = [m for m in apart if len(np.intersect1d(m, own)) < 0.1 * min(len(m), len(own))]
-    others = np.zeros(space.frame.n_accounts, bool)
-    for members in (*known, *apart):
+    others = seeds.of_those(seeds.shared(own) < 0.1 * np.minimum(seeds.sizes, len(own)))
+    for members in known:
         others[members] = True
     others[own] = False
     return others
@@ -252,7 +253,7 @@ def _fits(profile: Profile, other: Profile) -> bool:
     """Say whether the typical member of ``other`` is likely by a profile's WHAT, and not unlikely by its rhythm."""
     members = other.members(MEMBER_BAR)
     built = np.median(profile.terms["STACK"][members])
-    what = np.median(profile.total(WHAT_BLOCKS)[members])
+    what = np.median(np.sum([profile.terms[name][members] for name in WHAT_BLOCKS], axis=0))
     return bool(built >= 3.0 and what >= 4.0 and np.mean(profile.terms["TIME"][members]) > 0.0)
 
 
@@ -262,13 +263,19 @@ def _compete(
     """Give each account to the network that explains it best; others lose it, and so do all to those ``before``."""
     if not taken:
         return []
-    gone = np.any([p.probability >= MEMBER_BAR for _, p in before], axis=0) if before else np.zeros(1, bool)
-    scores = np.where(gone, 0.0, np.stack([profile.probability for _, profile in taken]))
-    logits = np.stack([sum(p.terms.values()) + p.prior for _, p in taken])
-    best = np.where(scores >= MEMBER_BAR, logits, -np.inf).argmax(axis=0)
+    gone = np.zeros(len(taken[0][1].probability), bool)
+    for _, profile in before or ():
+        gone |= profile.probability >= MEMBER_BAR
+    best, most = np.zeros(len(gone), np.int64), np.full(len(gone), -np.inf)
+    for number, (_, profile) in enumerate(taken):
+        logit = np.where(
+            (profile.probability >= MEMBER_BAR) & ~gone, sum(profile.terms.values()) + profile.prior, -np.inf
+        )
+        best = np.where(logit > most, number, best)
+        np.maximum(most, logit, out=most)
     kept = []
     for number, (group, profile) in enumerate(taken):
-        probability = np.where(best == number, scores[number], 0.0)
+        probability = np.where((best == number) & ~gone, profile.probability, 0.0)
         if (probability >= MEMBER_BAR).sum() >= LEAST_MEMBERS:
             kept.append((group, Profile(probability, profile.terms, profile.prior)))
     return kept
@@ -287,7 +294,6 @@ def measured(space: Space, group: Group, profile: Profile, floor: float, seed: i
     rng = np.random.default_rng([seed, len(members)])
     views = {name: view_result(space, name, members, rng, 100) for name in (*WHO, "STACK", "TASK")}
     split = split_exchanges(space, members, probability)
-    rows = np.zeros(space.frame.n_exchanges, bool)
-    rows[split.rows[split.probability >= 0.5]] = True
-    worth, parts = group_worth(space.frame, space.labels, space.worth, rows) if rows.any() else (0.0, {})
+    rows = split.rows[split.probability >= 0.5]
+    worth, parts = group_worth(space.frame, space.labels, space.worth, rows) if len(rows) else (0.0, {})
     return Found(group, members, probability, profile, views, split, worth, parts, floor)

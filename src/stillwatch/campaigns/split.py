@@ -14,12 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from stillwatch.linkage.space import Space
-from stillwatch.signals.columns import blocks
 from stillwatch.signals.frame import Ints
 
 Floats = npt.NDArray[np.float64]
 Levels = npt.NDArray[np.uint8]
-_FEATURES = 6
 _MOST_BUNDLES = 60
 _CAP = 14.0
 
@@ -47,22 +45,18 @@ def split_exchanges(space: Space, members: Ints, weight: Floats, *, rounds: int 
     1977), fewer when the probabilities settle; a member without exchanges has share 0 when none has any.
 
     >>> from types import SimpleNamespace
-    >>> quiet = SimpleNamespace(frame=SimpleNamespace(n_accounts=3, account=np.array([0, 1])))
+    >>> quiet = SimpleNamespace(frame=SimpleNamespace(n_accounts=3, start=np.array([0, 1, 2, 2])))
     >>> split_exchanges(quiet, np.array([2]), np.ones(1)).share.tolist()
     [0.0]
     """
     frame = space.frame
-    inside = np.zeros(frame.n_accounts, bool)
-    inside[members] = True
-    rows = np.flatnonzero(inside[frame.account])
+    rows, place = _rows_of(frame.start, members)
     if not len(rows):
         return Split(rows, np.zeros(0), np.zeros(len(members)))
-    constructed = _constructed(space, members)
-    place = np.searchsorted(members, frame.account[rows])
-    each = 1.0 / np.maximum(frame.volume(), 1)
-    even = each[frame.account[rows]]
-    background = _background(space, constructed, np.where(inside, 0.0, each))
-    mine = _features(space, constructed, rows)
+    even = 1.0 / np.maximum(np.diff(frame.start), 1)[members][place]
+    carried = _constructed(space, members)
+    background = [*_elsewhere(space, rows, even), _built_elsewhere(space, carried, members)]
+    mine: list[npt.NDArray[np.integer]] = [*space.kinds(rows), carried.levels(rows)]
     probability = _start(mine[-1])
     share = np.full(len(members), 0.8)
     for _ in range(rounds):
@@ -85,29 +79,39 @@ def split_exchanges(space: Space, members: Ints, weight: Floats, *, rounds: int 
     return Split(rows, probability, share)
 
 
-def _start(constructed: Ints) -> Floats:
+def _start(constructed: npt.NDArray[np.integer]) -> Floats:
     """Return where to start: by construction where the campaign has one (in a third of exchanges), else 0.8."""
     if (constructed >= 1).mean() < 1 / 3:
         return np.full(len(constructed), 0.8)
-    return np.array([0.2, 0.6, 0.9, 0.95])[constructed]
+    return np.asarray(np.array([0.2, 0.6, 0.9, 0.95])[constructed], np.float64)
 
 
-def _features(space: Space, constructed: Levels, rows: Ints | slice) -> list[Ints]:
-    """Return categorical features of some exchanges: task, form, session, and construction last.
-
-    Client and network are left out: they belong to the account, so they cannot tell its exchanges apart.
-    """
-    labels = space.labels
-    alone = np.nan_to_num(space.worth.exchange[rows, 1], nan=2.0)
-    columns = [column[rows] for column in (space.frame.capability, labels.topic, labels.form, labels.elicits)]
-    return [column.astype(np.int64) for column in (*columns, alone, constructed[rows])]
+def _rows_of(start: Ints, members: Ints) -> tuple[Ints, Ints]:
+    """Return the exchanges of some accounts (ascending), and whose each is: its place among ``members``."""
+    volume = start[members + 1] - start[members]
+    place = np.repeat(np.arange(len(members)), volume)
+    first = np.cumsum(volume) - volume
+    return np.arange(len(place)) + np.repeat(start[members] - first, volume), place
 
 
-def _constructed(space: Space, members: Ints) -> Levels:
-    """Return, by exchange, how much campaign construction it carries: 0 none, 1 a little, 2 some, 3 most.
+@dataclass(frozen=True)
+class _Carried:
+    """How much campaign construction exchanges carry: 1 a little, 2 some, 3 most; those not in ``rows`` none (0)."""
 
-    The bundles are those that members hold far more often than others.
-    """
+    rows: Ints
+    level: Levels
+
+    def levels(self, rows: Ints) -> Levels:
+        """Return the levels of some exchanges."""
+        out = np.zeros(len(rows), np.uint8)
+        if len(self.rows):
+            at = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+            out = np.where(self.rows[at] == rows, self.level[at], out)
+        return out
+
+
+def _constructed(space: Space, members: Ints) -> _Carried:
+    """Return which exchanges carry campaign construction: bundles that members hold far more often than others."""
     held = space.bundles.held
     n = space.frame.n_accounts
     inside = np.zeros(n)
@@ -119,26 +123,39 @@ def _constructed(space: Space, members: Ints) -> Levels:
     telling = np.flatnonzero((share >= 0.15) & (lift >= max(1.5, 0.5 * lift[share >= 0.15].max(initial=0.0))))
     telling = telling[np.argsort(-lift[telling], kind="stable")][:_MOST_BUNDLES]
     carried = space.carried[telling]
-    hits = np.zeros(space.frame.n_exchanges, np.uint16)
-    np.add.at(hits, carried.indices, carried.data)
-    return (hits >= 1).astype(np.uint8) + (hits >= 3) + (hits >= 8)
+    rows, which = np.unique(carried.indices, return_inverse=True)
+    hits = np.bincount(which.reshape(-1), weights=carried.data, minlength=len(rows))
+    level = (hits >= 1).astype(np.uint8) + (hits >= 3) + (hits >= 8)
+    return _Carried(rows.astype(np.int64), level)
 
 
-def _background(space: Space, constructed: Levels, importance: Floats) -> list[Floats]:
-    """Return the shares of each feature's values, accounts counting by their importance, no value at zero."""
-    account = space.frame.account
-    totals = [np.zeros(0)] * _FEATURES
-    for block in blocks(account):
-        weight = importance[account[block]]
-        for k, value in enumerate(_features(space, constructed, block)):
-            more = max(0, int(value.max(initial=-1)) + 1 - len(totals[k]))
-            totals[k] = np.concatenate([totals[k], np.zeros(more)])
-            np.add.at(totals[k], value, weight)
-    floors = [max(counts.sum(), 1e-9) * 1e-3 / len(counts) for counts in totals]
-    return [(counts + floor) / (counts + floor).sum() for counts, floor in zip(totals, floors, strict=True)]
+def _elsewhere(space: Space, rows: Ints, importance: Floats) -> list[Floats]:
+    """Return the shares of each feature's values in everybody else's exchanges, accounts counting alike."""
+    return [
+        _floored(everywhere - np.bincount(value, weights=importance, minlength=len(everywhere)))
+        for everywhere, value in zip(space.everyday, space.kinds(rows), strict=True)
+    ]
 
 
-def _shares(value: Ints, importance: Floats, background: Floats, pull: float) -> Floats:
+def _built_elsewhere(space: Space, carried: _Carried, members: Ints) -> Floats:
+    """Return the shares of levels of construction in everybody else's exchanges, accounts counting alike."""
+    volume = space.frame.volume()
+    importance = 1.0 / np.maximum(volume, 1)
+    importance[members] = 0.0
+    weights = importance[space.frame.account[carried.rows]]
+    counts = np.bincount(carried.level, weights=weights, minlength=1).astype(np.float64)
+    counts[0] = float(importance[volume > 0] @ volume[volume > 0]) - counts.sum()
+    return _floored(counts)
+
+
+def _floored(counts: Floats) -> Floats:
+    """Return shares, no value at zero."""
+    counts = np.maximum(counts, 0.0)
+    counts = counts + max(counts.sum(), 1e-9) * 1e-3 / len(counts)
+    return np.asarray(counts / counts.sum(), np.float64)
+
+
+def _shares(value: npt.NDArray[np.integer], importance: Floats, background: Floats, pull: float) -> Floats:
     """Return shares of each value, drawn towards the background with ``pull`` times the weight of the rows."""
     counts = np.bincount(value, weights=importance, minlength=len(background))
     total = max(counts.sum(), 1e-9)

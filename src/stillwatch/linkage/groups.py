@@ -26,6 +26,7 @@ from stillwatch.types import Progress, silent
 
 LEAST_MEMBERS = 8
 MOST_TESTED = 1_000
+MOST_MEASURED = 5_000
 LEAST_EFFECT = 0.25
 LEAST_WORTH = 0.5
 SCREEN_DRAWS, DRAWS = 40, 200
@@ -224,7 +225,8 @@ def _test(space: Space, candidate: Candidate, rng: np.random.Generator) -> tuple
 def view_result(space: Space, name: str, members: Ints, rng: np.random.Generator, count: int) -> ViewResult:
     """Measure one view of a group against stratified draws.
 
-    ``count`` draws; the p-value is NaN when fewer than a tenth of the members have evidence.
+    ``count`` draws; the p-value is NaN when fewer than a tenth of the members have evidence. A group of more than 5,000
+    is measured on as many drawn from it: nats a member do not grow with the group.
 
     >>> from types import SimpleNamespace
     >>> from stillwatch.linkage.views import Signups
@@ -234,6 +236,8 @@ def view_result(space: Space, name: str, members: Ints, rng: np.random.Generator
     nan
     """
     view = space.views[name]
+    if len(members) > MOST_MEASURED:
+        members = np.sort(rng.choice(members, MOST_MEASURED, replace=False))
     known = 0.0 if name in space.without else view.known(members)
     if known < 0.1:
         return ViewResult(0.0, 0.0, float("nan"), known)

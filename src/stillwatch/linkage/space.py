@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -17,8 +17,8 @@ from stillwatch.linkage.entities import entities
 from stillwatch.linkage.nulls import Owners, Strangers, Strata, strata
 from stillwatch.linkage.views import Likeness, Sharing, Signups, View
 from stillwatch.signals.activity import rhythm
-from stillwatch.signals.columns import Columns
-from stillwatch.signals.frame import Codes, Frame
+from stillwatch.signals.columns import Columns, blocks
+from stillwatch.signals.frame import Codes, Frame, Ints
 from stillwatch.signals.tasks import Tasks, task_vectors, tasks
 from stillwatch.signals.traits import (
     ENTITY_FAMILIES,
@@ -86,6 +86,33 @@ class Space:
         1
         """
         return repeats(self.frame)
+
+    def kinds(self, rows: Ints | slice) -> list[npt.NDArray[np.int16]]:
+        """Return what can tell an account's exchanges apart: capability, topic, form, elicitation, and alone or not.
+
+        ``rows`` are exchanges; every list entry has a small number an exchange. Client and network are left out: they
+        belong to the account.
+
+        >>> [len(kind) for kind in example_space().kinds(slice(0, 3))]
+        [3, 3, 3, 3, 3]
+        """
+        labels = self.labels
+        alone = np.nan_to_num(self.worth.exchange[rows, 1], nan=2.0)
+        columns = [column[rows] for column in (self.frame.capability, labels.topic, labels.form, labels.elicits)]
+        return [column.astype(np.int16) for column in (*columns, alone)]
+
+    @cached_property
+    def everyday(self) -> list[npt.NDArray[np.float64]]:
+        """Return how often each value of :meth:`kinds` occurs in all exchanges, accounts counting alike.
+
+        >>> bool(example_space().everyday[0].sum() <= example_space().frame.n_accounts + 1e-6)
+        True
+        """
+        account, each = self.frame.account, 1.0 / np.maximum(self.frame.volume(), 1)
+        parts = [
+            [np.bincount(kind, weights=each[account[block]]) for kind in self.kinds(block)] for block in blocks(account)
+        ]
+        return [_summed(kind) for kind in zip(*parts, strict=True)]
 
     @cached_property
     def shared(self) -> dict[str, Cells]:
@@ -182,6 +209,14 @@ def build_space(
         np.zeros(frame.n_accounts, bool),
         frozenset(without),
     )
+
+
+def _summed(parts: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    """Add up arrays of different lengths, zeros standing for what is missing."""
+    out = np.zeros(max(len(part) for part in parts))
+    for part in parts:
+        out[: len(part)] += part
+    return out
 
 
 def _units(frame: Frame, net: dict[str, Incidence], identity: dict[str, Incidence]) -> tuple[Codes, Codes]:
