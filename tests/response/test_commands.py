@@ -102,6 +102,7 @@ def test_a_narrow_window_cuts_nothing(run: Run, scan: ScanOutput, monkeypatch: p
     assert all(word in made for word in ("SW-1", "step-up", "part of traffic", "innocents"))
     run("apply", plan_id(made), "--why", "first run")
     assert "step-up" in run("standings")
+    assert f"standings/{plan_id(made)}/SW-1/a0" in run("audit", "show")
 
 
 def test_tampering_is_an_exit_code_of_its_own(run: Run, scan: ScanOutput, tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ TrustedKey = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 
 _SHORT = 16  # cells up to this long are never broken
+_LONGEST = 120  # nor ids up to this long
+_PROSE = 24  # what has spaces is broken into lines no shorter than this
 _WIDEST = 400  # characters of a line, at most
 
 
@@ -56,10 +58,12 @@ def show(rows: Sequence[dict[str, Any]], *, title: str = "", right: frozenset[st
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title or None, title_justify="left")
     for name in rows[0]:
-        widest = max(len(str(row[name])) for row in rows)
-        least = max(widest, len(name)) if widest <= _SHORT else None
+        cells = [str(row[name]) for row in rows]
+        widest = max(map(len, [name, *cells]))
+        whole = widest <= _SHORT or (widest <= _LONGEST and not any(" " in cell for cell in cells))
         side: Literal["left", "right"] = "right" if name in right else "left"
-        table.add_column(name, justify=side, no_wrap=least is not None, min_width=least, overflow="fold")
+        least = widest if whole else min(widest, _PROSE)
+        table.add_column(name, justify=side, no_wrap=whole, min_width=least, overflow="fold")
     for row in rows:
         table.add_row(*(Text(clean(str(cell), 300)) for cell in row.values()))
     console = Console()
