@@ -57,7 +57,7 @@ def nearest(
 
     Exact up to ``whole`` accounts. More are sorted into cells of about ``cell`` alike accounts, and each is compared
     with the accounts of its eight nearest cells (an inverted file, Sivic & Zisserman 2003): the work grows as n, and a
-    few of the neighbours are second best (docs/decisions/0011-neighbours-in-cells.md). ``seed`` draws the cells.
+    few of the neighbours are second best (docs/decisions/0012-neighbours-in-cells.md). ``seed`` draws the cells.
 
     ``vectors`` are accounts × dimensions, of length 1 at most; a zero row has no neighbours.
 
