@@ -23,6 +23,7 @@ from stillwatch.signals.compiled import inlined, lean, whole
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 KEPT = "+#<>"
+_ONE = np.uint64(1)
 _ROOT, _SPACE = 0, 0x20
 _NEAR, _WIDTH, _OTHER, _MOST_STATES = 32, 256, 255, 1 << 16
 
@@ -284,14 +285,16 @@ def _scan_text(
         if byte != _OTHER:
             if was == 3:
                 state = _feed(machine, state, _SPACE, 1, tallies)
+            at = np.uint64(i)  # unsigned: of a signed place Numba asks each time whether it counts from the end
             while byte != _OTHER:
                 state = whole(near[state * _NEAR + byte] if byte < _NEAR else far[state * _WIDTH + byte])
                 if state >= first:
                     _tally(state - first, starts, labels, tallies)
-                i += 1
-                if i == end:
+                at += _ONE
+                if at == np.uint64(end):
                     break
-                byte = plain[data[i]]
+                byte = plain[data[at]]
+            i = whole(at)
             was = _class(whole(data[i - 1]), kinds)
             continue
         point, width = point_at(data, i, end)

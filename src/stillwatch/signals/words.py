@@ -14,10 +14,11 @@ from stillwatch.signals.hashing import SEED, STEP, chain, finish
 
 LETTER, DIGIT, UNSPACED, SPACE, JOINER = 1, 2, 3, 4, 6
 ONE = np.uint64(1)
-_FIELD, _S16, _S32 = np.uint64(0xFFFF), np.uint64(16), np.uint64(32)
+_FIELD, _S16, _S32, _LONG = np.uint64(0xFFFF), np.uint64(16), np.uint64(32), np.uint64(24)
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 _Maps = tuple[U8, U16, U64, U64, U8]
+_State = tuple[int, int, np.uint64, bool, int]
 
 
 @inlined
@@ -252,61 +253,59 @@ def _copy_pairs(plain: U64, first: int, n: int, masked: U64, m: int, wanted: boo
 
 
 @inlined
-def _ascii_word(data: U8, i: int, end: int, weight: U64, folds: U16) -> tuple[int, np.uint64, np.uint64]:
-    """Return end, running hash and added weights of the ASCII word at ``i``."""
+def _ascii_word(
+    data: U8, at: np.uint64, end: np.uint64, weight: U64, folds: U16
+) -> tuple[np.uint64, np.uint64, np.uint64]:
+    """Return end, running hash and added weights of the ASCII word at ``at``."""
     h, sums = SEED, np.uint64(0)
-    while i < end and weight[data[i]] != 0:
-        h = (h ^ np.uint64(folds[data[i]])) * STEP
-        sums += weight[data[i]]
-        i += 1
-    return i, h, sums
+    while at < end and weight[data[at]] != 0:
+        h = (h ^ np.uint64(folds[data[at]])) * STEP
+        sums += weight[data[at]]
+        at += ONE
+    return at, h, sums
 
 
 @inlined
 def _ascii_run(
-    data: U8,
-    i: int,
-    end: int,
-    muted: int,
-    maps: _Maps,
-    found: tuple[U64, U64],
-    state: tuple[int, int, np.uint64, bool, int],
+    data: U8, i: int, stop: int, muted: int, maps: _Maps, found: tuple[U64, U64], state: _State
 ) -> tuple[int, int, int, int, np.uint64, bool]:
-    """Take ASCII up to the first byte that needs the full rules: the same result, by a far faster loop."""
-    _, folds, marks, weight, role = maps
-    plain, masked = found
+    """Take ASCII up to the first byte that needs the full rules: the same result, by a far faster loop.
+
+    Places are unsigned here: of a signed one Numba asks each time whether it counts from the end.
+    """
+    (_, folds, marks, weight, role), (plain, masked) = maps, found
     n, m, payload, inside, base = state
-    while i < end:
-        if weight[data[i]] == 0:
-            what = role[data[i]]
-            if what == 0 and (i >= muted or data[i] >= 0x80):
+    at, end = np.uint64(i), np.uint64(stop)
+    while at < end:
+        byte = data[at]
+        if weight[byte] == 0:
+            if role[byte] == 0 and (at >= np.uint64(muted) or byte >= 0x80):
                 break
-            if what != SPACE:
-                payload = chain(payload, np.uint64(data[i]))
-            i += 1
+            if role[byte] != SPACE:
+                payload = chain(payload, np.uint64(byte))
+            at += ONE
             inside = False
             continue
-        j, h, sums = _ascii_word(data, i, end, weight, folds)
-        if j - i > 24 or (j < end and data[j] >= 0x80):
+        j, h, sums = _ascii_word(data, at, end, weight, folds)
+        if j - at > _LONG or (j < end and data[j] >= 0x80):
             break
-        word = finish(h)
+        word, inside = finish(h), True
         payload = chain(payload, word)
-        inside = True
         count, digits = whole(sums & _FIELD), whole((sums >> _S16) & _FIELD)
         if count > 0:
-            plain[n] = (word & ~ONE) | np.uint64(count >= 5 and digits == 0)
+            plain[np.uint64(n)] = (word & ~ONE) | np.uint64(count >= 5 and digits == 0)
             n += 1
-            if i >= muted:
-                joined = j + 1 < end and role[data[j]] == JOINER and role[data[j + 1]] != SPACE
+            if at >= np.uint64(muted):
+                joined = j + ONE < end and role[data[j]] == JOINER and role[data[j + ONE]] != SPACE
                 if digits > 0 or joined:
-                    full = (j, h, count, digits, whole((sums >> _S32) & _FIELD))
-                    word, muted = _masked(data, i, end, full, folds, marks)
+                    full = (whole(j), h, count, digits, whole((sums >> _S32) & _FIELD))
+                    word, muted = _masked(data, whole(at), stop, full, folds, marks)
                     m = _push(masked, m, word, m > base and masked[m - 1] == word and _is_mark(word, marks))
                 else:
-                    masked[m] = word
+                    masked[np.uint64(m)] = word
                     m += 1
-        i = j
-    return i, n, m, muted, payload, inside
+        at = j
+    return whole(at), n, m, muted, payload, inside
 
 
 @lean
