@@ -1,6 +1,6 @@
 """Malformed requests on every endpoint of a real `stillwatch serve` and `gateway`, HTTP and gRPC.
 
-    python -m benchmarks.fuzz [--each 10000] [--schema 500] [--seed 0]
+    python -m benchmarks.fuzz [--each 10000] [--schema 500] [--seed 0] [--only /v1/check]
 
 Each endpoint gets ``--each`` requests: ``--schema`` of them drawn by schemathesis from the OpenAPI document (half meant
 to be right, half to be wrong) and checked against it, the others property-based: any method, headers and query, bodies
@@ -257,20 +257,20 @@ def living(folder: Path) -> Iterator[tuple[Living, Living, str]]:
         serve.stop()
 
 
-def run(each: int, by_schema: int, number: int, folder: Path) -> Iterator[Findings]:
-    """Yield what each endpoint answered, and at the end what the logs say."""
+def run(each: int, by_schema: int, number: int, folder: Path, only: str) -> Iterator[Findings]:
+    """Yield what each endpoint whose name holds ``only`` answered, and at the end what the logs say."""
     with living(folder) as (serve, node, address):
         checks = {path: item for path, item in node_document()["paths"].items() if "/check/" in path}
         for document, paths, at in (
             (serve_document(), serve_document()["paths"], serve), (node_document(), checks, node)
         ):  # fmt: skip
             schema = schemathesis.openapi.from_dict(document)
-            for path, item in paths.items():
+            for path, item in ((path, item) for path, item in paths.items() if only in path):
                 found = Findings(path)
                 declared(schema[path][next(iter(item)).upper()], at.url, by_schema, number, found)
                 raw(Wire(at.url), path, each, number, found)
                 yield found
-        for method, message in messages().items():
+        for method, message in messages().items() if only in "gRPC" else ():
             yield remote(address, method, message, each, number)
         logs = Findings("afterwards")
         for name, one in (("serve", serve), ("gateway", node)):
@@ -290,10 +290,11 @@ def main() -> int:
     parser.add_argument("--each", type=int, default=10_000)
     parser.add_argument("--schema", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="endpoints whose path holds this; gRPC: the two methods")
     given_ = parser.parse_args()
     begun, sent, trouble = time.monotonic(), 0, 0
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-        for found in run(given_.each, min(given_.schema, given_.each), given_.seed, Path(folder)):
+        for found in run(given_.each, min(given_.schema, given_.each), given_.seed, Path(folder), given_.only):
             sent += found.requests if found.endpoint != "afterwards" else 0
             trouble += found.found.total()
             counted = ", ".join(f"{status} {n:,}" for status, n in sorted(found.statuses.items()))
