@@ -58,6 +58,7 @@ class Run:
         begun, cpu = time.perf_counter(), self.cpu()
         answer = work()
         self.seconds[name], self.processor[name] = time.perf_counter() - begun, self.cpu() - cpu
+        print(f"{self.name}: {name}: {self.seconds[name]:.1f} s", file=sys.stderr, flush=True)
         return answer
 
 
@@ -118,9 +119,9 @@ def _touch(piece: Any) -> int:
 
 
 def _plain(table: Any) -> Iterator[tuple[object, ...]]:
-    """Yield rows with whole decimals as integers."""
+    """Yield rows with numbers as their bits: Spark has no unsigned ones."""
     for row in table.to_pylist():
-        yield tuple(int(v) if type(v).__name__ == "Decimal" else v for v in row.values())
+        yield tuple(v % 2**64 if type(v) is int else v for v in row.values())
 
 
 def _digest(*parts: bytes) -> str:
