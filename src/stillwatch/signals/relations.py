@@ -18,9 +18,9 @@ from stillwatch.signals.traits import FEW_EXCHANGES, STACK_KINDS, Incidence
 def content_habits(exchanges: Any, *, min_holders: int = 5) -> Any:
     """Return the pairs of :func:`~stillwatch.signals.traits.content_traits`: ``account_id``, ``hash`` and ``n``.
 
-    ``exchanges`` is an Ibis table with ``account_id`` and ``sketch`` (a hash's kind is in its top four bits, whether the
-    engine takes it as signed or not); ``n`` counts the account's uses of the hash. A habit is a hash used twice, or
-    once by an account of four exchanges at most; it is kept when ``min_holders`` accounts have it.
+    ``exchanges`` is an Ibis table with ``account_id`` and ``sketch``; ``n`` counts the account's uses of the hash. A
+    habit is a hash used twice, or once by an account of four exchanges at most; it is kept when ``min_holders``
+    accounts have it. A hash's kind is in its top four bits, whether the engine takes it as signed or not.
 
     >>> import ibis
     >>> from stillwatch.signals.sketch import Kind
