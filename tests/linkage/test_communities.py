@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse.csgraph import connected_components
 
 from stillwatch.linkage.communities import communities, nearest, shared_values
 from stillwatch.signals.traits import incidence
@@ -71,6 +72,17 @@ def test_shared_values_adds_the_nats_of_what_two_share(drawn: list[tuple[int, in
                     wanted[a, b] += nats
     family = incidence(np.array([a for a, _ in drawn], np.int32), np.array([v for _, v in drawn], np.int64), 12)
     assert shared_values([family], 12, most=5).toarray() == pytest.approx(wanted)
+
+
+def test_a_popular_value_links_its_holders_in_few_pairs_and_as_strongly() -> None:
+    """Beyond the allowance holders form overlapping circles: connected, of the same weight in all, and much fewer."""
+    account = np.concatenate([np.arange(180), np.arange(200, 204)]).astype(np.int32)
+    pool = incidence(account, np.repeat([0, 1], [180, 4]), 2_000)
+    every, few = shared_values([pool], 2_000), shared_values([pool], 2_000, each=2)
+    assert few.nnz < 0.35 * every.nnz
+    assert few.sum() == pytest.approx(every.sum(), rel=0.15)
+    assert len(np.unique(connected_components(few[:180, :180], directed=False)[1])) == 1
+    assert few[200:204, 200:204].toarray() == pytest.approx(every[200:204, 200:204].toarray())
 
 
 def two_cliques(bridge: bool = False) -> sp.csr_matrix:

@@ -17,6 +17,7 @@ from stillwatch.signals.traits import Incidence
 Floats = npt.NDArray[np.float64]
 _BLOCK = 1_024  # rows multiplied at a time
 _VISITS, _ROUNDS, _SAMPLED, _CROWD = 8, 4, 40, 8
+_LEAST_CIRCLE = 16
 
 
 def communities(graph: sp.csr_matrix, resolutions: tuple[float, ...], *, least: int, seed: int = 0) -> list[Ints]:
@@ -140,11 +141,12 @@ def _keep_best(product: Vectors, rows: Ints, columns: Ints, value: Vectors, othe
             value[row, at], other[row, at] = new, columns[j]
 
 
-def shared_values(families: list[Incidence], n_accounts: int, *, most: int = 200) -> sp.csr_matrix:
+def shared_values(families: list[Incidence], n_accounts: int, *, most: int = 200, each: int = 128) -> sp.csr_matrix:
     """Return the graph of accounts that share rare values; a weight is Σ log(0.5 / u) nats over what they share.
 
     Values held by more than ``most`` accounts are left out: they are the business of the group scan, and would make
-    the work quadratic in a popular value.
+    the work quadratic in a popular value. Where a family would still link an account with more than ``each`` others on
+    average, the holders of its most popular values are linked in overlapping circles (:func:`_circles`).
 
     ``u`` is the share of accounts that hold a value; the graph is symmetric (accounts × accounts), its diagonal empty.
 
@@ -158,11 +160,42 @@ def shared_values(families: list[Incidence], n_accounts: int, *, most: int = 200
     for family in families:
         holders = family.holders()
         weight = np.maximum(0.0, np.log(0.5 * (n_accounts + 1) / (holders + 0.5)))
-        use = ((holders >= 2) & (holders <= most) & (weight > 0))[family.value]
-        data = np.sqrt(weight[family.value[use]])
-        shape = (n_accounts, max(1, family.n_values))
-        held = sp.csr_matrix((data, (family.account[use], family.value[use])), shape=shape)
-        total = total + held @ held.T
+        rare = (holders >= 2) & (holders <= most) & (weight > 0)
+        circle = _circle(holders[rare], each * n_accounts)
+        for value, factor in _circles(family, rare, circle):
+            use = value >= 0
+            data = np.sqrt((weight * factor)[family.value[use]])
+            shape = (n_accounts, int(value.max(initial=0)) + 1)
+            held = sp.csr_matrix((data, (family.account[use], value[use])), shape=shape)
+            total = total + held @ held.T
     total.setdiag(0)
     total.eliminate_zeros()
     return sp.csr_matrix(total)
+
+
+def _circle(holders: Ints, pairs: int) -> int:
+    """Return how many holders of a value may be linked all with all, for about ``pairs`` pairs at most."""
+    largest = int(holders.max(initial=2))
+    while largest > _LEAST_CIRCLE and int((holders * np.minimum(holders, largest)).sum()) > pairs:
+        largest = max(_LEAST_CIRCLE, largest // 2)
+    return largest
+
+
+def _circles(family: Incidence, rare: npt.NDArray[np.bool_], circle: int) -> Iterator[tuple[Ints, Floats]]:
+    """Yield values for the family's pairs (-1 none) and a factor for their weight, such that few accounts hold each.
+
+    Values of at most ``circle`` holders stay as they are. Those of more are cut in circles twice, the second time half
+    a circle on, so that neighbouring circles overlap; the factor makes up for the pairs that are not linked.
+    """
+    holders = family.holders()
+    crowded = rare & (holders > circle)
+    yield np.where((rare & ~crowded)[family.value], family.value, -1).astype(np.int64), np.ones(len(holders))
+    if not crowded.any():
+        return
+    order = np.argsort(family.value, kind="stable")
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order)) - (np.cumsum(holders) - holders)[family.value[order]]
+    for shift in (0, circle // 2):
+        number = (rank + shift) // circle
+        _, value = np.unique(family.value * np.int64(len(order) + 1) + number, return_inverse=True)
+        yield np.where(crowded[family.value], value.reshape(-1), -1), holders / (2.0 * circle)
