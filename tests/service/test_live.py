@@ -65,7 +65,8 @@ def test_what_is_found_is_decided_at_a_gateway_that_outlives_the_service(
     gateway = start("gateway", "--snapshot", serve.url, "--trust", trust, "--state", tmp_path / "node", "--every", 0.2)
     eventually(lambda: gateway.http.get("/readyz").json()["accounts"], "a measure at the gateway")
     members = pq.read_table(home / "scans" / "latest" / "members.parquet").to_pylist()
-    assert len(list((home / "fingerprints").glob("*.arrow"))) == len(list((home / "data").glob("exchanges/*/*.parquet")))
+    kept = list((home / "fingerprints").glob("*.arrow"))
+    assert len(kept) == len(list((home / "data").glob("exchanges/*/*.parquet")))
 
     def answered() -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
