@@ -104,13 +104,21 @@ def results(out: Path) -> dict[str, bytes]:
 def test_a_grown_dataset_costs_its_new_files_and_gives_the_same_bytes(
     tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With `keep` the scan of one day more fingerprints that day alone; the files are those of a scan from nothing."""
+    """With `keep` the scan of one day more, and of late rows of an old day, fingerprints these alone; campaigns keep
+    their ids, and the files are those of a scan from nothing.
+    """
     copy = tmp_path / "data"
     shutil.copytree(tiny.path, copy, ignore=shutil.ignore_patterns("labels"))
-    late = Dataset.open(copy).exchange_files()[-1]
-    late.rename(tmp_path / late.name)
+    files = Dataset.open(copy).exchange_files()
+    old, new, late = files[3], files[-1], files[3].with_name("late.parquet")
+    rows = pq.read_table(old)
+    pq.write_table(rows.slice(0, 1000), old)
+    new.rename(tmp_path / new.name)
     scan(Dataset.open(copy), tmp_path / "out", ScanSettings(keep=tmp_path / "kept"))
-    (tmp_path / late.name).rename(late)
+    before = {campaign.campaign_id for campaign in ScanOutput.open(tmp_path / "out").campaigns}
+    (tmp_path / new.name).rename(new)
+    pq.write_table(rows.slice(1000), late)
+    fresh = pq.read_metadata(new).num_rows + len(rows) - 1000
     seen: list[int] = []
     marks = stored.marks
 
@@ -122,11 +130,27 @@ def test_a_grown_dataset_costs_its_new_files_and_gives_the_same_bytes(
     shutil.copytree(tmp_path / "out", tmp_path / "again")
     grown, whole = Dataset.open(copy), tmp_path / "again"
     scan(grown, tmp_path / "out", ScanSettings(keep=tmp_path / "kept"))
-    assert sum(seen) == pq.read_metadata(late).num_rows
+    assert sum(seen) == fresh
     scan(grown, whole)
-    assert sum(seen) == pq.read_metadata(late).num_rows + grown.count_exchanges()
+    assert sum(seen) == fresh + grown.count_exchanges()
     assert results(tmp_path / "out") == results(whole)
-    assert ScanOutput.open(whole).campaigns
+    assert before & {campaign.campaign_id for campaign in ScanOutput.open(whole).campaigns}
+
+
+def test_a_redelivered_row_is_refused_and_nothing_is_lost(write_dataset: WriteDataset, tmp_path: Path) -> None:
+    """A file that holds an exchange of another is an error that names it; without the file all goes on as before."""
+    dataset, out = write_dataset(small()), tmp_path / "out"
+    kept = ScanSettings(keep=tmp_path / "kept")
+    scan(dataset, out, kept)
+    before, file = results(out), dataset.exchange_files()[0]
+    again = file.with_name("again.parquet")
+    pq.write_table(pq.read_table(file).slice(0, 1), again)
+    with pytest.raises(DatasetError, match="more than once, such as"):
+        scan(dataset, out, kept)
+    assert results(out) == before
+    again.unlink()
+    scan(dataset, out, kept)
+    assert results(out) == before
 
 
 def test_nothing_is_kept_unless_asked(write_dataset: WriteDataset, tmp_path: Path) -> None:
