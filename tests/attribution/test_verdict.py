@@ -22,7 +22,16 @@ def ladder(monkeypatch: pytest.MonkeyPatch) -> Any:
     def judged(outcomes: dict[str, str] | None = None, **properties: Any) -> Judged:
         tried = [Explanation(name, outcome, f"because {name}") for name, outcome in (outcomes or {}).items()]  # type: ignore[arg-type]
         monkeypatch.setattr(verdict, "explanations", lambda space, found: tried)
-        found = {"coordinated": 3, "cohesion": 4.0, "worth": 0.9, "floor": 0.6, "members": np.arange(40), **properties}
+        found = {
+            "coordinated": 3,
+            "connected": True,
+            "likeness": 8.0,
+            "cohesion": 4.0,
+            "worth": 0.9,
+            "floor": 0.6,
+            **properties,
+        }
+        found.setdefault("members", np.arange(40))
         found.setdefault("seed", SimpleNamespace(candidate=Candidate("B", "alike work", np.arange(8))))
         space: Any = SimpleNamespace(without=frozenset())
         return judge(space, SimpleNamespace(**found))  # type: ignore[arg-type]
@@ -42,6 +51,20 @@ def test_fewer_than_two_views_of_who_clear(ladder: Any, views: int) -> None:
     """Nobody is convicted by one kind of evidence, whatever the worth."""
     judged = ladder(coordinated=views, worth=1.0)
     assert (judged.verdict, judged.decided_by) == ("cleared", "coordination")
+
+
+def test_one_time_alone_is_left_to_a_person(ladder: Any) -> None:
+    """Strangers too sign up and ask in the same hours: without networks or identities a machine does not accuse."""
+    judged = ladder(connected=False, coordinated=2)
+    assert (judged.verdict, judged.decided_by) == ("needs_person", "one time")
+    assert ladder(connected=True, coordinated=2).verdict == "campaign"
+
+
+def test_several_groups_at_once_are_left_to_a_person(ladder: Any) -> None:
+    """Members who ask for unlike things may be an event and its neighbours; those who ask alike are one campaign."""
+    judged = ladder(likeness=3.3, coordinated=4)
+    assert (judged.verdict, judged.decided_by) == ("needs_person", "several groups")
+    assert ladder(likeness=5.0, coordinated=4).verdict == "campaign"
 
 
 def test_little_worth_clears(ladder: Any) -> None:

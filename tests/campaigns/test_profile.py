@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
-from stillwatch.campaigns.profile import BLOCKS, Profile, fit_profile
+from stillwatch.campaigns.profile import BLOCKS, Profile, _stack, fit_profile
+from stillwatch.linkage.cells import Holders
 from stillwatch.linkage.space import CAPS, Space
+from stillwatch.signals.traits import incidence
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +60,31 @@ def test_every_block_has_a_term_for_every_account(fitted: Profile, tiny_space: S
     assert ((fitted.probability >= 0) & (fitted.probability <= 1)).all()
 
 
-def test_nobody_is_a_member_by_who_alone(fitted: Profile) -> None:
+def test_nobody_who_shows_other_work_is_a_member_by_who_alone(fitted: Profile, tiny_space: Space) -> None:
     """Without anything in common in WHAT is asked, an account on the same network is no member."""
-    nothing = fitted.total(("STACK", "TASK")) <= 0
+    busy = tiny_space.frame.volume() >= 5
+    nothing = busy & (fitted.total(("STACK", "TASK")) <= 0)
     assert nothing.any()
     assert not fitted.probability[nothing].any()
+
+
+def test_silence_is_no_evidence() -> None:
+    """An account without exchanges lacks nothing; one as busy as members that never shows their construction does."""
+    volume = np.array([*[50] * 12, *[50] * 100, 0, 3])
+    held = incidence(np.repeat(np.arange(12, dtype=np.int32), 15), np.zeros(180, np.int64), len(volume))
+    frame = SimpleNamespace(volume=lambda: volume)
+    space: Any = SimpleNamespace(frame=frame, bundles=SimpleNamespace(held=held), built=[Holders.of(held)])
+    nats = _stack(space, np.repeat([1.0, 0.0], [12, 102]))
+    member, stranger, silent, rare = nats[0], nats[20], nats[112], nats[113]
+    assert silent == 0.0
+    assert stranger < rare < silent < member
+
+
+def test_a_quiet_stranger_is_no_member(fitted: Profile, tiny_space: Space) -> None:
+    """Who asked next to nothing is a member by strong ties of network and identity, or not at all."""
+    quiet = tiny_space.frame.volume() < 5
+    assert quiet.any()
+    assert (fitted.total(("NET", "ID"))[quiet & (fitted.probability > 0)] >= 5.0).all()
 
 
 def test_the_same_seed_group_gives_the_same_profile(

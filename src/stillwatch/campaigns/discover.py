@@ -60,6 +60,29 @@ class Found:
         """
         return sum(stands_out(self.views[name]) for name in WHO)
 
+    @property
+    def likeness(self) -> float:
+        """Return what the members share in what they ask, beyond chance: construction and kind of work, nats a member.
+
+        >>> from types import SimpleNamespace
+        >>> view = ViewResult(2.5, 0.5, 1e-6, 1.0)
+        >>> Found.likeness.fget(SimpleNamespace(views={"STACK": view, "TASK": view}))
+        4.0
+        """
+        return sum(max(0.0, self.views[name].excess) for name in ("STACK", "TASK"))
+
+    @property
+    def connected(self) -> bool:
+        """Say whether networks or identities show anything at all: half a nat a member, at one in a hundred.
+
+        >>> from types import SimpleNamespace
+        >>> some, ordinary = ViewResult(0.9, 0.3, 0.004, 1.0), ViewResult(0.2, 0.2, 0.5, 1.0)
+        >>> Found.connected.fget(SimpleNamespace(views={"NET": ordinary, "ID": some}))
+        True
+        """
+        shown = (self.views["NET"], self.views["ID"])
+        return any(view.excess >= 2 * LEAST_EFFECT and view.p_value < 0.01 for view in shown)
+
 
 def stands_out(view: ViewResult) -> bool:
     """Say whether a view of the members is beyond chance in size and in probability.

@@ -19,6 +19,7 @@ from stillwatch.signals.worth import group_worth
 
 LEAST_FLEET = 20
 FLEET = "one owner's accounts"
+FLEET_ROUTE = "C"
 
 
 def own_fleets(space: Space, proposed: list[Candidate], found: list[Found], *, q: float = 0.1) -> list[Found]:
@@ -60,5 +61,5 @@ def _fleet(space: Space, members: Ints, floor: float) -> Found:
     probability = np.zeros(space.frame.n_accounts)
     probability[members] = 1.0
     none = {name: np.zeros(space.frame.n_accounts) for name in BLOCKS}
-    group = Group(Candidate("C", FLEET, members), {}, 1.0, 1.0)
+    group = Group(Candidate(FLEET_ROUTE, FLEET, members), {}, 1.0, 1.0)
     return measured(space, group, Profile(probability, none, 0.0), floor, 0)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stillwatch.linkage.cells import Cells
+from stillwatch.linkage.cells import Cells, Holders
 from stillwatch.linkage.space import CAPS, Space
 from stillwatch.signals.frame import Ints
 
@@ -24,6 +24,10 @@ WHAT_BLOCKS, WHO_BLOCKS = ("STACK", "TASK"), ("NET", "ID", "LIFE", "TIME")
 _GROWTH = 1.3
 _PSEUDO = 30.0
 _DAY_US = 86_400_000_000
+_SHOWN = 200  # exchanges after which an account has shown its habits
+_QUIET = 5  # exchanges below which an account has shown nothing yet
+_KNOWN = 5.0  # nats of shared networks and identities that make a quiet account a member
+_STRANGE = 0.1  # of a campaign's accounts share nothing with the rest, or signed up and work at other times
 _BLOCK = 1 << 15  # vectors made double at a time
 _AGAINST = -3.0  # nats: shared construction does not outweigh who and worth that speak against an account
 
@@ -56,6 +60,14 @@ class Profile:
         [4.0, 1.5]
         """
         return np.asarray(np.sum([self.terms[name] for name in blocks], axis=0), np.float64)
+
+    def odds(self) -> Floats:
+        """Return every account's log odds of being a member, in nats: all terms and the prior, before any rule.
+
+        >>> Profile(np.ones(2), {"NET": np.array([3.0, 0.5]), "ID": np.ones(2)}, -3.0).odds().tolist()
+        [1.0, -1.5]
+        """
+        return self.total(tuple(self.terms)) + self.prior
 
 
 def fit_profile(space: Space, seed: Ints, others: Mask | None = None, *, rounds: int = 40) -> Profile:
@@ -96,11 +108,12 @@ def _round(space: Space, weight: Floats) -> Profile:
         "STACK": _stack(space, weight),
         "NET": _shared(space.shared["NET"], weight, CAPS["NET"]),
         "ID": _shared(space.shared["ID"], weight, CAPS["ID"]),
-        "LIFE": _contrast(_signup_scores(space, weight), weight, CAPS["LIFE"]),
+        "LIFE": _loosely(_contrast(_signup_scores(space, weight), weight, CAPS["LIFE"])),
         "TASK": _contrast(_likeness(space, "TASK", weight), weight, CAPS["TASK"]),
-        "TIME": _contrast(_likeness(space, "TIME", weight), weight, CAPS["TIME"]),
+        "TIME": _loosely(_contrast(_likeness(space, "TIME", weight), weight, CAPS["TIME"])),
         "WORTH": _contrast(space.worth.account, weight, 3.0),
     }
+    terms |= _strangers(terms, weight)
     terms |= {name: np.zeros(len(weight)) for name in space.without & terms.keys()}
     size = weight.sum()
     prior = float(np.log(max(size, 1.0) / max(len(weight) - size, 1.0)))
@@ -108,8 +121,18 @@ def _round(space: Space, weight: Floats) -> Profile:
     against = np.sum([terms[name] for name in WHO_BLOCKS], axis=0) + np.minimum(terms["WORTH"], 0.0)
     score = prior + np.sum(list(terms.values()), axis=0)
     probability = 1.0 / (1.0 + np.exp(-np.clip(score, -30, 30)))
-    probability[(what <= 0) | (against < _AGAINST)] = 0.0
+    tied = terms["NET"] + terms["ID"] >= _KNOWN
+    unlike = np.where(_quiet(space, weight), (what < -0.5) | ~tied, what <= 0)
+    probability[unlike | (against < _AGAINST)] = 0.0
     return Profile(probability, terms, prior)
+
+
+def _quiet(space: Space, weight: Floats) -> Mask:
+    """Say which accounts asked too little to show what they are: a few exchanges, where members asked many more."""
+    volume = space.frame.volume()
+    inside = volume[weight >= 0.5]
+    usual = float(np.median(inside)) if len(inside) else 0.0
+    return np.asarray(volume < max(1.0, min(_QUIET, usual / 4)), np.bool_)
 
 
 def _grown(probability: Floats, weight: Floats) -> Floats:
@@ -125,24 +148,45 @@ def _grown(probability: Floats, weight: Floats) -> Floats:
 
 
 def _stack(space: Space, weight: Floats) -> Floats:
-    """Prompt construction and client: held and missing traits that tell the campaign from the background."""
-    total = np.zeros(len(weight))
+    """Prompt construction and client: held and missing traits that tell the campaign from the background.
+
+    What an account lacks counts by how surely a member of its volume would have shown it: silence is no evidence.
+    """
+    volume, place = np.unique(np.minimum(space.frame.volume(), _SHOWN), return_inverse=True)
+    total, usual, doubt = np.zeros(len(weight)), np.zeros(len(volume)), np.ones(len(volume))
     size, rest = weight.sum(), len(weight) - weight.sum()
     for holders in space.built:
         inside = holders.inside(weight)
         background = (holders.pairs.holders() - inside + 0.5) / (rest + 1.0)
         share = (inside + background) / (size + 1.0)
-        telling = (share >= 0.3) & (np.log(share / background) >= 1.5)
-        missing = np.where(telling, np.log((1 - share + 1e-3) / (1 - background + 1e-3)), 0.0)
-        held = np.zeros(len(weight))
-        for value in np.flatnonzero(telling):
+        for value in np.flatnonzero((share >= 0.5) & (np.log(share / background) >= 1.5)):
             who = holders.account[holders.start[value] : holders.start[value + 1]]
             own = weight[who]
+            seen = _seen(space, holders, int(value), own, volume)
+            missing = np.log((1 - share[value] * seen + 1e-3) / (1 - background[value] * seen + 1e-3))
             without = np.maximum(inside[value] - own, 0.0)
-            share_without = (without + background[value]) / (size - own + 1.0)
-            held[who] += np.log(share_without / background[value]) - missing[value]
-        total += missing.sum() + held
-    return _typical(np.clip(total, -6.0, 6.0), total, weight, 6.0)
+            held = np.log((without + background[value]) / (size - own + 1.0) / background[value])
+            total += missing[place]
+            total[who] += held - missing[place[who]]
+            shown, swing = share[value] * seen, np.log(share[value] / background[value]) - missing
+            usual += shown * swing + missing
+            doubt += shown * (1.0 - shown) * swing**2
+    return _typical(np.clip(total, -6.0, 6.0), total - usual[place], weight, 6.0, doubt[place])
+
+
+def _seen(space: Space, holders: Holders, value: int, own: Floats, volume: Ints) -> Floats:
+    """Return how likely members with so many exchanges are to have shown a trait that they use.
+
+    A bundle is a habit from two exchanges on, one when there are no more than four; a client shows in any.
+    ``own`` is the membership of the trait's holders.
+    """
+    if holders.pairs is not space.bundles.held:
+        return np.asarray(volume > 0, np.float64)
+    span = slice(holders.start[value], holders.start[value + 1])
+    often = np.minimum(1.0, holders.count[span] / np.maximum(space.frame.volume()[holders.account[span]], 1))
+    rate = float(own @ often) / max(float(own.sum()), 1e-9)
+    never, once = (1.0 - rate) ** volume, volume * rate * (1.0 - rate) ** np.maximum(volume - 1, 0)
+    return np.asarray(1.0 - never - np.where(volume > 4, once, 0.0), np.float64)
 
 
 def _shared(cells: Cells, weight: Floats, cap: float) -> Floats:
@@ -159,6 +203,18 @@ def _shared(cells: Cells, weight: Floats, cap: float) -> Floats:
     pooled = min(0.95, float((members * linked).sum() / members.sum()))
     ratio = np.log((1.0 - pooled) + np.where(linked, best, 0.0))
     return np.where(has, np.clip(ratio, -3.0, cap), 0.0)
+
+
+def _strangers(terms: dict[str, Floats], weight: Floats) -> dict[str, Floats]:
+    """Let lack of a common network and lack of a common identity count as often as members lack both, not more.
+
+    Members without either are commoner than two independent lacks would have it: one careful part of a campaign.
+    """
+    alone = (terms["NET"] < 0) & (terms["ID"] < 0)
+    share = max(_STRANGE, float(weight[alone].sum() + 0.5) / float(weight.sum() + 1.0))
+    both = np.minimum(terms["NET"] + terms["ID"], -1e-9)
+    ease = np.where(alone, np.minimum(1.0, np.log(share) / both), 1.0)
+    return {name: terms[name] * ease for name in ("NET", "ID")}
 
 
 def _signup_scores(space: Space, weight: Floats) -> Floats:
@@ -229,16 +285,21 @@ def _contrast(score: Floats, weight: Floats, cap: float) -> Floats:
     return _typical(out, np.where(known, score, mean_in), weight, cap)
 
 
-def _typical(nats: Floats, score: Floats, weight: Floats, cap: float) -> Floats:
+def _loosely(nats: Floats) -> Floats:
+    """Mix a member's density with a stranger's: one who signed up or works apart is a member in ten, not impossible."""
+    return np.asarray(np.log((1.0 - _STRANGE) * np.exp(nats) + _STRANGE), np.float64)
+
+
+def _typical(nats: Floats, score: Floats, weight: Floats, cap: float, doubt: Floats | float = 0.0) -> Floats:
     """Hold evidence down by how far a score lies below a member's: unlike strangers is not yet like members.
 
     Another campaign is as far from the background as this one is; ``cap`` less half the squared distance to the mean
-    member, in their standard deviations, is what can be said for an account at most.
+    member, in their standard deviations, is what can be said for an account at most; ``doubt`` is variance of its own.
     """
     members = np.flatnonzero(weight)
     own, mine = weight[members], score[members]
     size = max(float(own.sum()), 1e-9)
     mean = float((own * mine).sum()) / size
-    spread = np.sqrt(float((own * (mine - mean) ** 2).sum()) / size) + 1e-9
+    spread = np.sqrt(float((own * (mine - mean) ** 2).sum()) / size + doubt) + 1e-9
     below = np.maximum(0.0, (mean - score) / spread)
     return np.asarray(np.maximum(np.minimum(nats, cap - 0.5 * below**2), -cap), np.float64)

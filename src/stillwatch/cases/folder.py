@@ -30,6 +30,7 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
         "first_seen": pa.timestamp("us", tz="UTC"),
         "last_seen": pa.timestamp("us", tz="UTC"),
     },
+    "scores": {"account_id": _S, "campaign_id": _S, "log_odds": _F},
     "member_terms": {"campaign_id": _S, "account_id": _S, "axis": _S, "term": _S, "detail": _S, "log_lr": _F},
     "campaign_exchanges": {"campaign_id": _S, "exchange_id": _S, "probability": _F},
     "evidence": {

@@ -34,6 +34,7 @@ from stillwatch.cases.record import (
     link_rows,
     member_rows,
     ordered_accounts,
+    score_table,
     template_rows,
     term_rows,
 )
@@ -263,6 +264,8 @@ def _tables(folder: Path, dataset: Dataset, recorded: list[Recorded], space: Spa
         rows["links"] += link_rows(one, space)
         rows["templates"] += template_rows(one, space)
         exchanges.append(exchange_table(one, space))
+    scores = score_table(recorded, space) if space else pa.schema(list(TABLES["scores"].items())).empty_table()
+    pq.write_table(scores, folder / "scores.parquet")
     _add_heads(rows["templates"], dataset.texts)
     for name, mine in rows.items():
         pq.write_table(

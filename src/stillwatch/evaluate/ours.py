@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 
 from stillwatch.cases.folder import ScanOutput
 from stillwatch.cases.scan import ScanSettings, scan
-from stillwatch.evaluate.findings import FOUND_GROUPS, Findings
+from stillwatch.evaluate.findings import FOUND_ACCOUNTS, FOUND_GROUPS, Findings
 from stillwatch.tables import Dataset
+from stillwatch.tables.store import conform
 
 
 @dataclass(frozen=True)
@@ -38,24 +39,28 @@ class Stillwatch:
 def read_findings(out: ScanOutput) -> Findings:
     """Return a scan's findings: members score their probability, one more in a group reported as a campaign.
 
+    Other accounts score below every member, in the order of their log odds.
+
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = (Path(folder) / "campaigns.json").write_text("[]")
     ...     read_findings(ScanOutput.open(folder)).accounts.num_rows
     0
     """
-    members, taken = out.table("members"), out.table("campaign_exchanges")
+    members, scores, taken = out.table("members"), out.table("scores"), out.table("campaign_exchanges")
     reported = pa.array([one.campaign_id for one in out.reported], pa.string())
     accused = pc.is_in(members["campaign_id"], value_set=reported).cast(pa.float64())
+    ours = {
+        "account_id": members["account_id"],
+        "score": pc.add(members["probability"], accused),
+        "probability": members["probability"],
+        "group": members["campaign_id"],
+    }
+    rest = scores.filter(pc.invert(pc.is_in(scores["account_id"], value_set=members["account_id"].combine_chunks())))
+    others = {"account_id": rest["account_id"], "score": pc.subtract(rest["log_odds"], 1.0)}
+    tables = [conform(pa.table(columns), FOUND_ACCOUNTS) for columns in (ours, others)]
     return Findings(
-        pa.table(
-            {
-                "account_id": members["account_id"],
-                "score": pc.add(members["probability"], accused),
-                "probability": members["probability"],
-                "group": members["campaign_id"],
-            }
-        ),
+        pa.concat_tables(tables),
         _groups(out),
         taken.rename_columns({"campaign_id": "group"}).select(["exchange_id", "group", "probability"]),
     )

@@ -112,7 +112,7 @@ def _ratios(
 class Holders:
     """Account × value pairs both ways: by account (an :class:`Incidence`) and by value.
 
-    ``account[start[v]:start[v + 1]]`` hold value v, ascending.
+    ``account[start[v]:start[v + 1]]`` hold value v, ascending, in ``count`` of their exchanges each.
 
     >>> from stillwatch.signals.traits import incidence
     >>> holders = Holders.of(incidence(np.array([0, 1, 1], np.int32), np.array([1, 0, 1]), 2))
@@ -122,6 +122,7 @@ class Holders:
 
     pairs: Incidence
     account: Codes
+    count: Ints
     start: Ints
 
     @classmethod
@@ -134,7 +135,7 @@ class Holders:
         """
         order = np.argsort(pairs.value, kind="stable")
         start = np.concatenate(([0], np.cumsum(pairs.holders()))).astype(np.int64)
-        return cls(pairs, pairs.account[order], start)
+        return cls(pairs, pairs.account[order], pairs.count[order], start)
 
     def inside(self, weight: Floats) -> Floats:
         """Return by value the sum of the weights of the accounts that hold it.

@@ -22,7 +22,7 @@ Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Days = Annotated[float, msgspec.Meta(gt=0.0, le=90.0)]
-Role = Literal["pool", "mixed", "closed", "successor"]
+Role = Literal["pool", "mixed", "closed", "successor", "reserve"]
 Verdict = Literal["campaign", "needs_person"]
 Who = Literal["NET", "ID", "LIFE", "TIME"]
 
@@ -48,7 +48,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     name: str
     rung: RungLabel
     verdicts: tuple[Verdict, ...] = ("campaign",)
-    roles: tuple[Role, ...] = ("pool", "mixed", "closed", "successor")
+    roles: tuple[Role, ...] = ("pool", "mixed", "closed", "successor", "reserve")
     q_at_most: Share = 0.1
     probability_at_least: Share = 0.9
     worth_at_least: float = 0.0

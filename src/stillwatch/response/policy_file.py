@@ -172,7 +172,7 @@ def outline(policy: Policy) -> list[str]:
 
     >>> print(*outline(Policy(name="p", rules=(Rule(name="watch", rung="tag"),))), sep="\n")
     1. watch: tag, for 30 days
-       who: campaign; pool, mixed, closed, successor
+       who: campaign; pool, mixed, closed, successor, reserve
        when: q ≤ 0.1, probability ≥ 0.9, worth ≥ 0, 2 of NET, ID, LIFE, TIME
        begins: when a person agrees
     """
