@@ -17,12 +17,13 @@ from pathlib import Path
 
 from benchmarks import floors
 from benchmarks.floors import HEAD, STRINGS, Cost, cost
+from benchmarks.growth import first_days
 from stillwatch.linkage.bundles import bundle
 from stillwatch.signals.activity import rhythm
 from stillwatch.signals.automaton import scan
 from stillwatch.signals.cueing import machine
 from stillwatch.signals.frame import Frame, read_frame
-from stillwatch.signals.sketch import sketch_texts
+from stillwatch.signals.sketch import sketch_texts, spans
 from stillwatch.signals.tasks import Tasks, task_vectors, tasks
 from stillwatch.signals.traits import client_traits, content_traits, identity_traits, main_value, network_traits
 from stillwatch.signals.worth import high_value_ids, worth
@@ -61,8 +62,8 @@ def _kernels(dataset: Dataset) -> None:
             break
     print(cost("sketches of prompts", lambda: [sketch_texts(c, threads=1) for c in held], size=size, rounds=3)
           .line(_like(touch, size), 5))  # fmt: skip
-    spans = [floors.spans(column) for column in held]
-    print(cost("cues of prompts", lambda: [scan(machine().automaton, *one) for one in spans], size=size, rounds=3)
+    places = [spans(column) for column in held]
+    print(cost("cues of prompts", lambda: [scan(machine().automaton, *one) for one in places], size=size, rounds=3)
           .line(_like(touch, size), 5))  # fmt: skip
 
 
@@ -93,15 +94,6 @@ def _features(frame: Frame, strings: Cost) -> None:
     print(floors.joined(frame).line())
 
 
-def _first_day(dataset: Dataset, folder: Path) -> Dataset:
-    """Return a dataset of the first file alone, to warm up on."""
-    first = dataset.exchange_files()[0]
-    there = folder / "exchanges" / first.parent.name
-    there.mkdir(parents=True)
-    (there / first.name).symlink_to(first.resolve())
-    return Dataset.open(folder)
-
-
 def main() -> None:
     """Measure a dataset or a simulated world."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
@@ -114,7 +106,7 @@ def main() -> None:
     if given.dataset is None and not data.exists():
         simulate(load_world(given.world, scale=given.scale), data, seed=101)
     with tempfile.TemporaryDirectory(prefix="stillwatch-bench-") as work:
-        read_frame(_first_day(Dataset.open(data), Path(work) / "day"))  # compiles what is not compiled yet
+        read_frame(first_days(Dataset.open(data), 0, Path(work) / "day"))  # compiles what is not compiled yet
         measure(Dataset.open(data), Path(work) / "kept")
 
 
