@@ -249,16 +249,32 @@ def _carried(frame: Frame, content: Incidence, bundles: Bundles) -> sp.csr_matri
     """Count the hashes of each bundle in each exchange, a piece of the sketches at a time."""
     label = content.label if content.label is not None else np.zeros(0, np.uint64)
     shape = (len(bundles.size), frame.n_exchanges)
-    bundle, row, count = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)], [np.zeros(0, np.uint8)]
+    parts: list[sp.csr_matrix] = []
     for place, lists in frame.sketch if len(label) else ():
         at = np.minimum(np.searchsorted(label, lists.flat), len(label) - 1)
         known = label[at] == lists.flat
         of, rows = bundles.of[at[known]], place[lists.rows()[known]]
-        mine = sp.csr_matrix((np.ones(len(of), np.int32), (of, rows)), shape=shape).tocoo()
-        bundle.append(mine.row)
-        row.append(mine.col)
-        count.append(np.minimum(mine.data, 255).astype(np.uint8))
-    return sp.csr_matrix((np.concatenate(count), (np.concatenate(bundle), np.concatenate(row))), shape=shape)
+        mine = sp.csr_matrix((np.ones(len(of), np.int32), (of, rows)), shape=shape)
+        mine.data = np.minimum(mine.data, 255).astype(np.uint8)
+        parts.append(mine)
+    return _side_by_side(parts, shape)
+
+
+def _side_by_side(parts: list[sp.csr_matrix], shape: tuple[int, int]) -> sp.csr_matrix:
+    """Return the sum of matrices that have no column in common, using up the parts: next to no memory beyond it."""
+    counts = sum((np.diff(part.indptr).astype(np.int64) for part in parts), np.zeros(shape[0], np.int64))
+    start = np.concatenate(([0], np.cumsum(counts)))
+    column, data = np.empty(start[-1], np.int32), np.empty(start[-1], np.uint8)
+    free = start[:-1].copy()
+    while parts:
+        part = parts.pop()
+        here = np.diff(part.indptr)
+        at = np.arange(part.nnz) + np.repeat(free - part.indptr[:-1], here)
+        column[at], data[at] = part.indices, part.data
+        free += here
+    whole = sp.csr_matrix((data, column, start), shape=shape)
+    whole.sort_indices()
+    return whole
 
 
 def _main(pairs: Incidence, frame: Frame) -> Incidence:
