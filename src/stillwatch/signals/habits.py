@@ -30,8 +30,8 @@ def habits_of(
     """Return account, value (a place in the label), count and label of account × hash pairs, by account and hash.
 
     ``account`` gives the account of each row, ``kinds`` which kinds (16 entries) count. There are all pairs that occur
-    twice, or once in an account of the mask ``few``, of hashes that at least ``least`` accounts so hold; others of the
-    same kind may be there or not. The label is ascending.
+    twice, or once in an account of the mask ``few``, of hashes that at least ``least`` accounts so hold, and no others.
+    The label is ascending.
 
     >>> lists = Ragged(np.array([0, 2, 3]), np.array([5, 9, 5], np.uint64))
     >>> account, few = np.array([0, 1], np.int32), np.ones(2, bool)
@@ -50,9 +50,7 @@ def habits_of(
         _count_hashes(values.array, cells)
     kept = [_shared((owner.array, values.array, times.array), cells, least) for owner, values, times in found]
     label = np.unique(np.concatenate([np.unique(values) for _, values, _ in kept]))
-    placed = [_placed(part, label) for part in kept]
-    owners, places, counts = (np.concatenate([part[k] for part in placed]) for k in range(3))
-    return owners, places, counts.astype(np.int64), label
+    return _gathered([_placed(kept.pop(0), label) for _ in range(len(kept))], label, least)
 
 
 def _rested(found: _Found) -> tuple[Resting[np.int32], Resting[np.uint64], Resting[np.int32]]:
@@ -167,6 +165,24 @@ def _shared(found: _Found, cells: _Cells, least: int) -> _Found:
     wanted = np.empty(len(values), np.bool_)
     _mark_shared(values, cells, min(least, 15), wanted)
     return owner[wanted], values[wanted], times[wanted]
+
+
+def _gathered(parts: list[tuple[Codes, Codes, Codes]], label: U64, least: int) -> tuple[Codes, Codes, Ints, U64]:
+    """Join pairs whose hash enough accounts hold; ``parts`` is emptied on the way, so that memory holds them once."""
+    holders = np.zeros(len(label), np.int64)
+    for _, place, _ in parts:
+        holders += np.bincount(place, minlength=len(label))
+    enough = holders >= least
+    dense, total = (np.cumsum(enough) - 1).astype(np.int32), int(holders[enough].sum())
+    owners, values, counts = np.empty(total, np.int32), np.empty(total, np.int32), np.empty(total, np.int64)
+    first = 0
+    while parts:
+        owner, place, times = parts.pop(0)
+        use = enough[place]
+        last = first + int(np.count_nonzero(use))
+        owners[first:last], values[first:last], counts[first:last] = owner[use], dense[place[use]], times[use]
+        first = last
+    return owners, values, counts, label[enough]
 
 
 def _placed(found: _Found, label: U64) -> tuple[Codes, Codes, Codes]:

@@ -123,10 +123,7 @@ def content_traits(frame: Frame, *, min_holders: int = 5) -> Incidence:
     few = frame.volume() <= FEW_EXCHANGES
     account, value, count, label = habits_of(frame.sketch, frame.account, wanted, few, min_holders)
     start = np.searchsorted(account, np.arange(frame.n_accounts + 1)).astype(np.int64)
-    pairs = Incidence(account, value, count, start, len(label), label)
-    habit = (pairs.count >= 2) | few[pairs.account]
-    holders = np.bincount(pairs.value[habit], minlength=pairs.n_values)
-    return pairs.keep(habit, holders >= min_holders)
+    return Incidence(account, value, count, start, len(label), label)
 
 
 def client_traits(frame: Frame) -> dict[str, Incidence]:
