@@ -1,7 +1,7 @@
 """Relational steps over stored fingerprints: the same Ibis expressions on every engine, no function of ours inside.
 
-One machine counts habits with kernels over sorted arrays, three times cheaper than SQL (:mod:`.habits`); a cluster
-counts them where the rows are, and the driver gets the pairs.
+One machine counts habits with kernels over sorted arrays (:mod:`.habits`), which cost a fraction of this
+(docs/spark.md); a cluster counts them where the rows are, and the driver gets the pairs.
 """
 
 from __future__ import annotations
