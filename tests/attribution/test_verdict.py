@@ -53,6 +53,13 @@ def test_fewer_than_two_views_of_who_clear(ladder: Any, views: int) -> None:
     assert (judged.verdict, judged.decided_by) == ("cleared", "coordination")
 
 
+def test_loose_ties_are_left_to_a_person(ladder: Any) -> None:
+    """Careful campaigns and the innocents who ask alike hang together by little: a machine does not accuse them."""
+    judged = ladder(cohesion=1.5)
+    assert (judged.verdict, judged.decided_by) == ("needs_person", "loosely tied")
+    assert ladder(cohesion=2.5).verdict == "campaign"
+
+
 def test_one_time_alone_is_left_to_a_person(ladder: Any) -> None:
     """Strangers too sign up and ask in the same hours: without networks or identities a machine does not accuse."""
     judged = ladder(connected=False, coordinated=2)
@@ -62,9 +69,9 @@ def test_one_time_alone_is_left_to_a_person(ladder: Any) -> None:
 
 def test_several_groups_at_once_are_left_to_a_person(ladder: Any) -> None:
     """Members who ask for unlike things may be an event and its neighbours; those who ask alike are one campaign."""
-    judged = ladder(likeness=3.3, coordinated=4)
+    judged = ladder(likeness=4.3, coordinated=4)
     assert (judged.verdict, judged.decided_by) == ("needs_person", "several groups")
-    assert ladder(likeness=5.0, coordinated=4).verdict == "campaign"
+    assert ladder(likeness=6.0, coordinated=4).verdict == "campaign"
 
 
 def test_little_worth_clears(ladder: Any) -> None:
@@ -84,7 +91,7 @@ def test_strong_coordination_lowers_the_bar_of_worth_and_does_not_remove_it(ladd
 def test_a_group_that_only_what_holds_together_is_cleared(ladder: Any) -> None:
     """A few tied accounts among many look-alikes make two views stand out; the members still are no network."""
     assert ladder(cohesion=0.4).decided_by == "cohesion"
-    assert ladder(cohesion=1.2).verdict == "campaign"
+    assert ladder(cohesion=2.2).verdict == "campaign"
 
 
 def test_an_explanation_that_explains_clears_and_is_named(ladder: Any) -> None:

@@ -14,8 +14,10 @@ Verdict = Literal["campaign", "needs_person", "cleared"]
 LEAST_ACCUSED = 10
 # Mean nats a member of networks, identities, sign-ups and rhythm: a group that only WHAT holds together is no network.
 LEAST_COHESION = 1.0
+# Below this a machine does not accuse: several careful campaigns and the innocents who ask alike look so.
+SURE_COHESION = 2.0
 # Nats a member of construction and kind of work: several groups of one time and place have less in common.
-LEAST_LIKENESS = 4.0
+LEAST_LIKENESS = 5.0
 # Explanations that, while possible, keep a machine from deciding. A stolen key does not: its owner is a victim of the
 # campaign, which is told apart by role, not cleared.
 _PERSON = (
@@ -58,8 +60,8 @@ def judge(space: Space, found: Found) -> Judged:
 
     Cleared: fewer than two WHO views stand out, WHO ties its members to it too little, the worth is what benign groups
     of this data have, or an innocent explanation explains it. Needs a person: an innocent explanation stays possible,
-    its members have little in common in what they ask, only sign-ups and rhythm tie them, the group is smaller than ten
-    accounts, or it is the fleet of one undeclared owner. Campaign: none of these.
+    its members have little in common in what they ask or who they are, only sign-ups and rhythm tie them, the group is
+    smaller than ten accounts, or it is the fleet of one undeclared owner. Campaign: none of these.
 
     >>> judge(example_space(), example_found()).verdict
     'campaign'
@@ -85,13 +87,30 @@ def judge(space: Space, found: Found) -> Judged:
     for explanation in tried:
         if explanation.outcome == "possible" and explanation.name in _PERSON:
             return Judged(found, "needs_person", explanation.reason, explanation.name, tried)
-    if found.likeness < LEAST_LIKENESS and "explanations" not in space.without:
-        reason = f"its members share {found.likeness:.1f} nats of what they ask: below four it may be several groups"
-        return Judged(found, "needs_person", reason, "several groups", tried)
-    if not found.connected and "explanations" not in space.without:
-        reason = "sign-ups and rhythm alone tie its members: news, a launch or an event brings strangers at one time"
-        return Judged(found, "needs_person", reason, "one time", tried)
-    if len(found.members) < LEAST_ACCUSED:
-        reason = f"only {len(found.members)} accounts: too few for a verdict without a person"
-        return Judged(found, "needs_person", reason, "size", tried)
+    if doubt := _doubt(found, explained="explanations" not in space.without):
+        return Judged(found, "needs_person", *doubt, tried)
     return Judged(found, "campaign", "coordinated, worth harvesting, and no innocent explanation fits", "", tried)
+
+
+def _doubt(found: Found, *, explained: bool) -> tuple[str, str] | None:
+    """Return why a machine should not accuse a coordinated group (reason and name), or None; all but size if asked."""
+    who, what = found.cohesion, found.likeness
+    doubts = (
+        (
+            what < LEAST_LIKENESS,
+            f"its members share {what:.1f} nats of what they ask: it may be several",
+            "several groups",
+        ),
+        (who < SURE_COHESION, f"its members are tied to it by {who:.1f} nats of who they are: loosely", "loosely tied"),
+        (
+            not found.connected,
+            "only sign-ups and rhythm tie its members: an event brings strangers at one time",
+            "one time",
+        ),
+    )
+    for holds, reason, name in doubts:
+        if holds and explained:
+            return reason, name
+    size = len(found.members)
+    few = f"only {size} accounts: too few for a verdict without a person"
+    return (few, "size") if size < LEAST_ACCUSED else None
