@@ -39,6 +39,18 @@ def test_no_innocent_group_is_accused(scanned: Result, truth: dict[str, str | No
     assert innocent <= 3
 
 
+def test_every_account_is_ranked_members_first(scanned: Result, truth: dict[str, str | None]) -> None:
+    """All accounts have log odds: members' positive, others' negative, missed members mostly above the innocent."""
+    odds = {row["account_id"]: row["log_odds"] for row in pq.read_table(scanned.out / "scores.parquet").to_pylist()}
+    members = set().union(*scanned.members.values())
+    assert odds.keys() == truth.keys()
+    assert all(odds[account] >= 0 for account in members)
+    rest = sorted(truth.keys() - members, key=lambda account: -odds[account])
+    missed = [place / len(rest) for place, account in enumerate(rest) if truth[account]]
+    assert all(odds[account] < 0 for account in rest)
+    assert sum(missed) <= 0.25 * len(missed)
+
+
 def test_the_null_twin_of_that_world_reports_none(
     once: Callable[..., Path], command: Callable[..., Any], result: Callable[[Path], Result], tmp_path: Path
 ) -> None:

@@ -291,7 +291,7 @@ def _hackathon(f: Facts, found: Found) -> Explanation:
 
 def _within(f: Facts, found: Found) -> Explanation:
     name = "event, company or campus within"
-    if f.colleagues < _LEAST_COLLEAGUES or f.colleagues < 0.2 * len(found.members):
+    if f.colleagues < _LEAST_COLLEAGUES or f.colleagues < 0.25 * len(found.members):
         return Explanation(name, "excluded", "few members have an owner, an invitation or a network together")
     views = f"{f.strangers_coordinated} of the four views of who is asking are beyond chance"
     if f.strangers_coordinated < 2:

@@ -253,7 +253,8 @@ def _traces(before: ScanOutput) -> list[Trace]:
 
 
 def _tables(folder: Path, dataset: Dataset, recorded: list[Recorded], space: Space | None) -> None:
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES if name != "campaign_exchanges"}
+    whole = ("campaign_exchanges", "scores")
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES if name not in whole}
     exchanges = []
     for one in recorded:
         if space is None:
