@@ -34,10 +34,10 @@ from stillwatch.cases.record import (
     link_rows,
     member_rows,
     ordered_accounts,
-    score_table,
     template_rows,
     term_rows,
 )
+from stillwatch.cases.scores import score_table
 from stillwatch.errors import DatasetError
 from stillwatch.linkage.groups import candidates
 from stillwatch.linkage.space import Space, build_space

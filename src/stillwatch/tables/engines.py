@@ -91,9 +91,14 @@ def held(connection: Any, expression: Any) -> Any:
 
 
 def _on_spark(connection: Any, files: list[str], schema: pa.Schema) -> Any:
-    """Read with a declared schema: no file is opened to infer one, and columns a file lacks come as nulls."""
+    """Read with a declared schema: no file is opened to infer one, and columns a file lacks come as nulls.
+
+    Spark 4.0's vectorised reader fails on dictionaries of unsigned 64-bit values (it decodes them as 32-bit ones), so
+    rows are read by its other one.
+    """
     from ibis.backends.pyspark.datatypes import PySparkSchema
 
+    connection._session.conf.set("spark.sql.parquet.enableVectorizedReader", "false")
     declared = ibis.Schema({name: spark_type(dtype) for name, dtype in ibis.Schema.from_pyarrow(schema).items()})
     frame = connection._session.read.schema(PySparkSchema.from_ibis(declared)).parquet(*files)
     name = ibis.util.gen_name("stillwatch")
