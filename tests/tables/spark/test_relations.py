@@ -11,6 +11,7 @@ import ibis
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -24,7 +25,7 @@ from stillwatch.signals.sketch import Kind
 from stillwatch.signals.traits import content_traits
 from stillwatch.tables import EXCHANGES, Dataset, DatasetWriter
 from stillwatch.tables.cluster import Cluster
-from stillwatch.tables.engines import connect, fetched, held
+from stillwatch.tables.engines import connect, fetched, held, read_files
 from stillwatch.tables.store import conform
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # PySpark leaves sockets to the collector
@@ -109,6 +110,21 @@ def test_every_relational_step_gives_the_same_rows_on_both_engines(
             assert rows_of(step(data, spark.connection), spark.connection) == wanted, name
 
     same()
+
+
+def test_repeated_hashes_above_two_to_the_63_are_read(spark: Cluster, tmp_path: Path) -> None:
+    """A file whose pages are all dictionaries of unsigned values, on which the vectorised reader fails."""
+    values = [2**63 + 5, 2**63 + 6, 7]
+    table = pa.table(
+        {
+            "template_id": pa.array([values[i % 3] for i in range(5000)], pa.uint64()),
+            "sketch": pa.array([values[: i % 4] for i in range(5000)], pa.list_(pa.uint64())),
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    read = fetched(spark.connection, read_files(spark.connection, [str(tmp_path / "a.parquet")], table.schema))
+    assert read["template_id"].cast(pa.int64()).to_numpy().view("uint64").tolist() == table["template_id"].to_pylist()
+    assert [len(row) for row in read["sketch"].to_pylist()] == [i % 4 for i in range(5000)]
 
 
 def test_the_reports_of_a_campaign_are_the_same_on_both_engines(spark: Cluster, tmp_path: Path) -> None:
