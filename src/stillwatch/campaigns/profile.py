@@ -27,7 +27,7 @@ _DAY_US = 86_400_000_000
 _SHOWN = 200  # exchanges after which an account has shown its habits
 _QUIET = 5  # exchanges below which an account has shown nothing yet
 _KNOWN = 5.0  # nats of shared networks and identities that make a quiet account a member
-_STRANGE = 0.1  # of a campaign's accounts share nothing with the rest, or signed up and work at other times
+_STRANGE = 0.1  # of a campaign's accounts signed up and work at other times than the rest
 _BLOCK = 1 << 15  # vectors made double at a time
 _AGAINST = -3.0  # nats: shared construction does not outweigh who and worth that speak against an account
 
@@ -113,7 +113,6 @@ def _round(space: Space, weight: Floats) -> Profile:
         "TIME": _loosely(_contrast(_likeness(space, "TIME", weight), weight, CAPS["TIME"])),
         "WORTH": _contrast(space.worth.account, weight, 3.0),
     }
-    terms |= _strangers(terms, weight)
     terms |= {name: np.zeros(len(weight)) for name in space.without & terms.keys()}
     size = weight.sum()
     prior = float(np.log(max(size, 1.0) / max(len(weight) - size, 1.0)))
@@ -203,18 +202,6 @@ def _shared(cells: Cells, weight: Floats, cap: float) -> Floats:
     pooled = min(0.95, float((members * linked).sum() / members.sum()))
     ratio = np.log((1.0 - pooled) + np.where(linked, best, 0.0))
     return np.where(has, np.clip(ratio, -3.0, cap), 0.0)
-
-
-def _strangers(terms: dict[str, Floats], weight: Floats) -> dict[str, Floats]:
-    """Let lack of a common network and lack of a common identity count as often as members lack both, not more.
-
-    Members without either are commoner than two independent lacks would have it: one careful part of a campaign.
-    """
-    alone = (terms["NET"] < 0) & (terms["ID"] < 0)
-    share = max(_STRANGE, float(weight[alone].sum() + 0.5) / float(weight.sum() + 1.0))
-    both = np.minimum(terms["NET"] + terms["ID"], -1e-9)
-    ease = np.where(alone, np.minimum(1.0, np.log(share) / both), 1.0)
-    return {name: terms[name] * ease for name in ("NET", "ID")}
 
 
 def _signup_scores(space: Space, weight: Floats) -> Floats:
