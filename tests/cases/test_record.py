@@ -100,7 +100,7 @@ def test_members_come_likeliest_first_and_within_their_own_time(recorded: Record
     rows = member_rows(recorded, tiny_space)
     assert [r["probability"] for r in rows] == sorted((r["probability"] for r in rows), reverse=True)
     assert all(r["first_seen"] is None or r["first_seen"] <= r["last_seen"] for r in rows)
-    assert {r["role"] for r in rows} <= {"mixed", "closed", "successor", "pool"}
+    assert {r["role"] for r in rows} <= {"mixed", "closed", "successor", "pool", "reserve"}
 
 
 def test_closed_accounts_have_their_role(recorded: Recorded, tiny_space: Space) -> None:
