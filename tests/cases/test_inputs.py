@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from stillwatch.cases import inputs
-from stillwatch.cases.inputs import DIGESTS, input_sha256, prompt_heads
+from stillwatch.cases.inputs import DIGESTS, HEADS, input_sha256, prompt_heads
 from stillwatch.signals.text import masked_head
 from stillwatch.tables import Dataset
 from stillwatch.tables.pieces import piece_column
@@ -95,3 +96,28 @@ def test_heads_are_those_of_the_prompts_and_read_no_other_text(
     heads = prompt_heads(dataset, ["e1-0", "e1-2", "e3-1", "unknown"])
     assert heads == {e: masked_head(f"Explain case {e[1]}.{e[3]} in detail") for e in ("e1-0", "e3-1")}
     assert sorted(read) == ["day=1970-01-02", "day=1970-01-04"]
+
+
+def test_heads_that_are_kept_are_not_read_again(
+    write_dataset: WriteDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a folder, a second call reads new exchanges and changed files alone; a broken folder is read past."""
+    dataset = write_dataset(some_rows(4))
+    first = prompt_heads(dataset, ["e1-0", "e1-2", "e3-1"], tmp_path)
+    read: list[str] = []
+
+    def counting(piece: Any, name: str) -> pa.ChunkedArray:
+        if name == "prompt_text":
+            read.append(piece.file.parent.name)
+        return piece_column(piece, name)
+
+    monkeypatch.setattr(inputs, "piece_column", counting)
+    assert prompt_heads(dataset, ["e1-0", "e1-2", "e3-1"], tmp_path) == first
+    assert not read
+    more = prompt_heads(dataset, ["e1-0", "e2-0"], tmp_path)
+    assert (set(more), read) == ({"e1-0", "e2-0"}, ["day=1970-01-03"])
+    os.utime(dataset.exchange_files()[1], ns=(0, 0))
+    assert prompt_heads(dataset, ["e1-0", "e2-0"], tmp_path) == more
+    assert read[1:] == ["day=1970-01-02"]
+    (tmp_path / HEADS).write_text("[]")
+    assert prompt_heads(dataset, ["e1-0", "e2-0"], tmp_path) == more

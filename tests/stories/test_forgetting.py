@@ -48,7 +48,9 @@ def home(tmp_path: Path) -> Path:
     schema = pa.schema(list(TABLES["members"].items()))
     pq.write_table(pa.Table.from_pylist(members, schema=schema), tmp_path / "out" / "members.parquet")
     (tmp_path / "kept").mkdir()
-    (tmp_path / "kept" / ("0a" * 16 + ".arrow")).write_bytes(b"fingerprints")
+    for ending in ("arrow", "postings"):
+        (tmp_path / "kept" / ("0a" * 16 + f".{ending}")).write_bytes(b"fingerprints")
+    (tmp_path / "kept" / "heads.json").write_text(json.dumps({"file": [1, 2, {"e1": f"words of {GONE}"}]}))
     state = State.open(f"sqlite:///{tmp_path}/state.db", clock=lambda: datetime(2026, 9, 1, tzinfo=UTC))
     for who in (GONE, TWIN):
         verify(state, who, "email", succeeded=False, who="anna", why="mail bounced")
@@ -72,7 +74,7 @@ def test_the_receipt_says_what_went_and_that_nothing_is_left(home: Path) -> None
     done = forget(home, "--account", GONE, "--yes", "--json")
     assert done.exit_code == 0, done.output
     receipt = json.loads(done.stdout)
-    assert (receipt["exchanges"], receipt["fingerprint_files"], receipt["left"]) == (2, 1, [])
+    assert (receipt["exchanges"], receipt["fingerprint_files"], receipt["left"]) == (2, 3, [])
     assert receipt["state"] == {"ended": 0, "rows": 1, "lines": 1}
     assert receipt["searched"]["ids"] == 3
     assert receipt["at"].endswith("+00:00")

@@ -6,9 +6,10 @@ import json
 import resource
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,9 @@ from stillwatch.signals.traits import Incidence
 from stillwatch.tables import Dataset
 from stillwatch.tables.engines import fetched
 from stillwatch.types import Progress, silent
+
+Heads = Callable[[list[str]], dict[str, str]]
+"""Exchange ids -> the masked heads of their prompts."""
 
 
 @dataclass
@@ -202,7 +206,8 @@ def _write(
     cleared = [
         cleared_record(j, space, i + 1) for i, j in enumerate(j for j in judged if j.verdict == "cleared") if space
     ]
-    _tables(fresh, dataset, recorded, space)
+    heads = partial(prompt_heads, dataset.texts, keep=chosen.keep)
+    _tables(fresh, heads, recorded, space)
     _json(fresh / "campaigns.json", [campaign_record(r, space) for r in recorded if space])
     _json(fresh / "considered.json", cleared)
     _json(fresh / "run.json", _run(dataset, frame, chosen, stages))
@@ -252,7 +257,7 @@ def _traces(before: ScanOutput) -> list[Trace]:
     return traces
 
 
-def _tables(folder: Path, dataset: Dataset, recorded: list[Recorded], space: Space | None) -> None:
+def _tables(folder: Path, heads: Heads, recorded: list[Recorded], space: Space | None) -> None:
     whole = ("campaign_exchanges", "scores")
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES if name not in whole}
     exchanges = []
@@ -267,7 +272,7 @@ def _tables(folder: Path, dataset: Dataset, recorded: list[Recorded], space: Spa
         exchanges.append(exchange_table(one, space))
     scores = score_table(recorded, space) if space else pa.schema(list(TABLES["scores"].items())).empty_table()
     pq.write_table(scores, folder / "scores.parquet")
-    _add_heads(rows["templates"], dataset.texts)
+    _add_heads(rows["templates"], heads)
     for name, mine in rows.items():
         pq.write_table(
             pa.Table.from_pylist(mine, schema=pa.schema(list(TABLES[name].items()))), folder / f"{name}.parquet"
@@ -277,11 +282,11 @@ def _tables(folder: Path, dataset: Dataset, recorded: list[Recorded], space: Spa
     pq.write_table(taken, folder / "campaign_exchanges.parquet")
 
 
-def _add_heads(templates: list[dict[str, Any]], dataset: Dataset) -> None:
+def _add_heads(templates: list[dict[str, Any]], heads: Heads) -> None:
     """Give templates the masked head of their exchange's prompt, reading the text once for all campaigns."""
-    heads = prompt_heads(dataset, (row["exchange_id"] for row in templates))
+    found = heads([row["exchange_id"] for row in templates])
     for row in templates:
-        row["head"] = heads.get(row.pop("exchange_id"))
+        row["head"] = found.get(row.pop("exchange_id"))
 
 
 def _run(dataset: Dataset, frame: Frame, chosen: ScanSettings, stages: Stages) -> dict[str, Any]:

@@ -12,14 +12,14 @@ from pathlib import Path
 import msgspec
 
 from stillwatch.cases.forgetting import holds, scan_files, shorten_scan
+from stillwatch.cases.inputs import HEADS
 from stillwatch.errors import ConfigError, StillwatchError
 from stillwatch.ingest import find_key
 from stillwatch.ingest.privacy import PREFIX, Key, sealed_id
+from stillwatch.signals.stored import kept_files
 from stillwatch.tables import Dataset
 from stillwatch.tables.erasure import Found, Wanted, erase, find
 from stillwatch.tables.probes import Left, search
-
-_KEPT = "[0-9a-f]" * 32 + ".arrow"
 
 
 class StillThere(StillwatchError):  # noqa: N818 - named after what happened
@@ -133,8 +133,10 @@ class Forgetting:
         )
 
     def _fingerprints(self, found: Found) -> list[Path]:
-        """Return the kept fingerprints, all of them when exchanges go: they do not say whose they are."""
-        return [file for folder in self.kept for file in sorted(folder.glob(_KEPT))] if found.exchange_ids else []
+        """Return what scans kept, all of it when exchanges go: fingerprints do not say whose they are."""
+        folders = self.kept if found.exchange_ids else []
+        heads = [folder / HEADS for folder in folders if (folder / HEADS).exists()]
+        return [file for folder in folders for file in kept_files(folder)] + heads
 
     def _forget_in_state(self, who: str, why: str) -> dict[str, int]:
         if self.state is None or not self.wanted.accounts:

@@ -19,6 +19,7 @@ from stillwatch.linkage.views import Likeness, Sharing, Signups, View
 from stillwatch.signals.activity import rhythm
 from stillwatch.signals.columns import Columns, blocks
 from stillwatch.signals.frame import Codes, Frame, Ints
+from stillwatch.signals.postings import postings_of
 from stillwatch.signals.tasks import Tasks, task_vectors, tasks
 from stillwatch.signals.traits import (
     ENTITY_FAMILIES,
@@ -246,17 +247,14 @@ def _with_company(strong: list[Incidence], company: Incidence, declared: Inciden
 
 
 def _carried(frame: Frame, content: Incidence, bundles: Bundles) -> sp.csr_matrix:
-    """Count the hashes of each bundle in each exchange, a piece of the sketches at a time."""
+    """Count the hashes of each bundle in each exchange, a piece of the postings at a time."""
     label = content.label if content.label is not None else np.zeros(0, np.uint64)
     shape = (len(bundles.size), frame.n_exchanges)
+    by_bundle = np.argsort(bundles.of, kind="stable")
     parts: list[sp.csr_matrix] = []
-    for place, lists in frame.sketch if len(label) else ():
-        at = np.minimum(np.searchsorted(label, lists.flat), len(label) - 1)
-        known = label[at] == lists.flat
-        of, rows = bundles.of[at[known]], place[lists.rows()[known]]
-        mine = sp.csr_matrix((np.ones(len(of), np.int32), (of, rows)), shape=shape)
-        mine.data = np.minimum(mine.data, 255).astype(np.uint8)
-        parts.append(mine)
+    for place, held in postings_of(frame.sketch) if len(label) else ():
+        counts, rows, start = held.counted(label[by_bundle], bundles.of[by_bundle], len(bundles.size), len(place))
+        parts.append(sp.csr_matrix((counts, place[rows], start), shape=shape))
     return _side_by_side(parts, shape)
 
 

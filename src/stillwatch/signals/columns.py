@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stillwatch.signals.compiled import compiled
+
+if TYPE_CHECKING:
+    from stillwatch.signals.postings import Postings
 
 Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
@@ -140,17 +143,6 @@ class Ragged:
         """Yield all rows and their lists, as one piece (see :class:`Lists`)."""
         yield np.arange(len(self.offsets) - 1), self
 
-    def cut(self, edges: list[int]) -> Iterator[list[tuple[Ints, Ragged]]]:
-        """Yield rows and lists by runs of rows, edges[i] to edges[i + 1]; a run comes in any number of parts.
-
-        >>> lists = Ragged(np.array([0, 2, 3]), np.array([7, 8, 9], np.uint64))
-        >>> [parts[0][1].flat.tolist() for parts in lists.cut([0, 1, 2])]
-        [[7, 8], [9]]
-        """
-        for a, b in pairwise(edges):
-            first, last = self.offsets[a], self.offsets[b]
-            yield [(np.arange(a, b), Ragged(self.offsets[a : b + 1] - first, self.flat[first:last]))]
-
     def rows(self) -> Ints:
         """Return the row of every element of ``flat``.
 
@@ -186,22 +178,13 @@ class Lists:
         self,
         pieces: Callable[[], Iterator[tuple[Ints, Ragged]]],
         rows: int,
-        cut: Callable[[list[int]], Iterator[list[tuple[Ints, Ragged]]]] | None = None,
+        postings: Callable[[], Iterator[tuple[npt.NDArray[np.integer], Postings]]] | None = None,
     ) -> None:
-        """Offer ``rows`` lists; ``pieces()`` gives, a piece at a time, rows and their lists, ``cut`` runs of rows."""
-        self._pieces, self._rows, self._cut = pieces, rows, cut
+        """Offer ``rows`` lists; ``pieces()`` gives, a piece at a time, rows and lists, ``postings`` these turned."""
+        self._pieces, self._rows, self.postings = pieces, rows, postings
 
     def __iter__(self) -> Iterator[tuple[Ints, Ragged]]:
         return self._pieces()
-
-    def cut(self, edges: list[int]) -> Iterator[list[tuple[Ints, Ragged]]]:
-        """Yield rows and lists by runs of rows, as :meth:`Ragged.cut` does; an edge splits no account.
-
-        >>> one = (np.array([1, 0]), Ragged(np.array([0, 1, 3]), np.array([7, 8, 9], np.uint64)))
-        >>> [parts[0][1].flat.tolist() for parts in Lists(lambda: iter([one]), 2).cut([0, 1, 2])]
-        [[8, 9], [7]]
-        """
-        return self._cut(edges) if self._cut else self.whole.cut(edges)
 
     @cached_property
     def whole(self) -> Ragged:

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stillwatch.signals.traits import FEW_EXCHANGES, STACK_KINDS, Incidence
+from stillwatch.signals.postings import STACK_KINDS
+from stillwatch.signals.traits import FEW_EXCHANGES, Incidence
 
 
 def content_habits(exchanges: Any, *, min_holders: int = 5) -> Any:

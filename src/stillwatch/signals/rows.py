@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from stillwatch.signals.columns import U64, Codes, Ints, Ragged, Resting
 from stillwatch.signals.order import demand_distinct, hashed, ordered
+from stillwatch.signals.postings import Postings
 from stillwatch.signals.stored import IN_MEMORY_ROWS, Stored
 from stillwatch.tables.pieces import Piece, piece_column
 
@@ -122,21 +123,14 @@ class Rows:
         for piece, table in zip(self.parts, self.stored.tables([name, "row"]), strict=True):
             yield self._places(piece, table), Ragged.of(table[name])
 
-    def cut(self, name: str, edges: list[int]) -> Iterator[list[tuple[Ints, Ragged]]]:
-        """Yield the same by runs of frame rows, edges[i] to edges[i + 1]; an edge splits no account.
+    def postings(self) -> Iterator[tuple[npt.NDArray[Any], Postings]]:
+        """Yield, a piece at a time, the frame rows of a piece's rows and which of them hold which hash.
 
-        >>> list(Rows([], Stored([]), np.zeros(0, np.int64)).cut("cues", [0, 0]))
-        [[]]
+        >>> list(Rows([], Stored([]), np.zeros(0, np.int64)).postings())
+        []
         """
-        ends = np.zeros((len(self.parts), len(edges)), np.int64)
-        for number, (piece, table) in enumerate(zip(self.parts, self.stored.tables(["row"]), strict=True)):
-            ends[number] = np.searchsorted(self._places(piece, table), edges)  # lines lie by account, as edges do
-        for run in range(len(edges) - 1):
-            parts = []
-            for number in np.flatnonzero(ends[:, run] < ends[:, run + 1]).tolist():
-                table = self.stored.lines(number, [name, "row"], *ends[number, run : run + 2].tolist())
-                parts.append((self._places(self.parts[number], table), Ragged.of(table[name])))
-            yield parts
+        for piece, held in zip(self.parts, self.stored.postings(), strict=True):
+            yield self._place.array[piece.first : piece.last], held
 
     def ids(self) -> Ids:
         """Return the ids of the exchanges in the order of the frame.

@@ -11,10 +11,10 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
@@ -24,8 +24,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stillwatch.signals.columns import Ragged
 from stillwatch.signals.fingerprint import marks
 from stillwatch.signals.hashing import FORMAT
+from stillwatch.signals.postings import Postings
 from stillwatch.tables import EXCHANGES
 from stillwatch.tables.pieces import Piece, piece_batches, piece_column
 from stillwatch.tables.schema import FINGERPRINT_COLUMNS
@@ -40,6 +42,7 @@ _MADE = pa.schema([*_MARKS, pa.field("filled", pa.uint8())])
 """``filled`` has a bit for each of FINGERPRINT_COLUMNS that the row has."""
 _SCHEMA = _MADE.append(pa.field("row", pa.uint32()))
 """``row`` is the row of the piece that a line is of: lines lie by account, and an account's by row."""
+_Kept = tuple[pa.Table | Path, Postings | Path]
 
 
 class Stored:
@@ -53,9 +56,11 @@ class Stored:
     [[3, 9]]
     """
 
-    def __init__(self, sources: list[pa.Table | Path], work: Path | None = None) -> None:
-        """Hold a table or a file a piece; ``work`` is a folder that goes away with this object."""
-        self._sources = sources
+    def __init__(
+        self, sources: list[pa.Table | Path], held: list[Postings | Path] | None = None, work: Path | None = None
+    ) -> None:
+        """Hold fingerprints and postings a piece, or their files; ``work`` is a folder that goes with this object."""
+        self._sources, self._held = sources, held or []
         if work:
             weakref.finalize(self, shutil.rmtree, work, ignore_errors=True)
 
@@ -69,6 +74,15 @@ class Stored:
         there = [source for source in self._sources if isinstance(source, Path)]
         return there[0].parent if there else None
 
+    def postings(self) -> Iterator[Postings]:
+        """Yield the postings of one piece after the other.
+
+        >>> list(Stored([]).postings())
+        []
+        """
+        for held in self._held:
+            yield Postings.read(held) if isinstance(held, Path) else held
+
     def tables(self, columns: list[str]) -> Iterator[pa.Table]:
         """Yield the wanted columns of one piece after the other.
 
@@ -77,20 +91,6 @@ class Stored:
         """
         for source in self._sources:
             yield source.select(columns) if isinstance(source, pa.Table) else _read(source, columns)
-
-    def lines(self, number: int, columns: list[str], first: int, last: int) -> pa.Table:
-        """Return some lines of one piece.
-
-        >>> Stored([pa.table({"row": [2, 0, 1]})]).lines(0, ["row"], 1, 3)["row"].to_pylist()
-        [0, 1]
-        """
-        source = self._sources[number]
-        if isinstance(source, pa.Table):
-            return source.select(columns).slice(first, last - first)
-        with _opened(source, columns) as reader:
-            numbers = range(first // _LINES, -(-last // _LINES))
-            batches = pa.Table.from_batches([reader.get_batch(n) for n in numbers], reader.schema)
-        return batches.select(columns).slice(first - numbers.start * _LINES, last - first)
 
     def coverage(self) -> dict[str, float]:
         """Return the share of exchanges that have each fingerprint column, 1 without exchanges.
@@ -121,21 +121,31 @@ def store(
     total = sum(piece.rows for piece in parts)
     work = Path(tempfile.mkdtemp(prefix="stillwatch-")) if folder is None and total > IN_MEMORY_ROWS else None
     into = work or folder
-    if into is None:
-        return Stored(list(_each(parts, None, threads, progress)))
-    into.mkdir(parents=True, exist_ok=True)
-    made = list(_each(parts, into, threads, progress))
-    for stale in set(into.glob("[0-9a-f]" * 32 + ".arrow")) - set(made):
-        stale.unlink()
-    return Stored(made, work)
+    if into:
+        into.mkdir(parents=True, exist_ok=True)
+    sources, held = [], []
+    for made, index in _each(parts, into, threads, progress):
+        sources.append(made)
+        held.append(index)
+    for file in kept_files(into) if into else ():
+        if file not in (*sources, *held):
+            file.unlink()
+    return Stored(sources, held, work)
 
 
-def _each(
-    parts: list[Piece], folder: Path | None, threads: int | None, progress: Progress
-) -> Iterator[pa.Table | Path]:
+def kept_files(folder: Path) -> list[Path]:
+    """Return the files of a folder that :func:`store` keeps there.
+
+    >>> kept_files(Path("no-such-folder"))
+    []
+    """
+    return sorted(file for ending in (".arrow", ".postings") for file in folder.glob("[0-9a-f]" * 32 + ending))
+
+
+def _each(parts: list[Piece], folder: Path | None, threads: int | None, progress: Progress) -> Iterator[_Kept]:
     total = sum(piece.rows for piece in parts)
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        waiting: list[Future[pa.Table | Path]] = [pool.submit(_one, piece, folder) for piece in parts]
+        waiting: list[Future[_Kept]] = [pool.submit(_one, piece, folder) for piece in parts]
         try:
             for piece, future in zip(parts, waiting, strict=True):
                 yield future.result()
@@ -145,17 +155,34 @@ def _each(
                 future.cancel()
 
 
-def _one(piece: Piece, folder: Path | None) -> pa.Table | Path:
+def _one(piece: Piece, folder: Path | None) -> _Kept:
     if folder is None:
-        return _made(piece)
+        made = _made(piece)
+        return made, _postings(made)
     path = folder / f"{piece_key(piece)}.arrow"
     if not _whole(path, piece.rows):
-        fresh = path.with_suffix(f".new-{os.getpid()}")
-        options = pa.ipc.IpcWriteOptions(compression="lz4")
-        with pa.OSFile(str(fresh), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA, options=options) as writer:
-            writer.write_table(_made(piece), max_chunksize=_LINES)
-        fresh.replace(path)
-    return path
+        _written(path, partial(_write, _made(piece)))
+    index = path.with_suffix(".postings")
+    if not _readable(index):
+        _written(index, _postings(_read(path, ["sketch", "row"])).write)
+    return path, index
+
+
+def _written(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file whole or not at all."""
+    fresh = path.with_suffix(f".new-{os.getpid()}-{path.suffix[1:]}")
+    write(fresh)
+    fresh.replace(path)
+
+
+def _write(made: pa.Table, path: Path) -> None:
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA, options=options) as writer:
+        writer.write_table(made, max_chunksize=_LINES)
+
+
+def _postings(made: pa.Table) -> Postings:
+    return Postings.of(Ragged.of(made["sketch"]), made["row"].to_numpy())
 
 
 def _made(piece: Piece) -> pa.Table:
@@ -241,6 +268,15 @@ def _whole(path: Path, rows: int) -> bool:
         return len(_read(path, ["capability"])) == rows
     except (pa.ArrowInvalid, OSError):
         return False
+
+
+def _readable(index: Path) -> bool:
+    """Say whether postings are there and whole; broken ones are made anew from their fingerprints."""
+    try:
+        Postings.read(index)
+    except (pa.ArrowInvalid, OSError):
+        return False
+    return True
 
 
 def _read(path: Path, columns: list[str]) -> pa.Table:

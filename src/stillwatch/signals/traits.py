@@ -14,10 +14,8 @@ import numpy.typing as npt
 
 from stillwatch.signals.columns import Codes, Ints, blocks
 from stillwatch.signals.frame import Frame
-from stillwatch.signals.habits import habits_of
-from stillwatch.signals.sketch import Kind
+from stillwatch.signals.postings import habits_of, postings_of
 
-STACK_KINDS = (Kind.SHINGLE, Kind.SYSTEM, Kind.TOOL, Kind.HEAD, Kind.TAIL, Kind.SYSTEM_ID, Kind.TOOLSET)
 FEW_EXCHANGES = 4  # an account of no more has a habit in what it used once
 IDENTITY_FAMILIES = (
     "payment_hash",
@@ -112,16 +110,15 @@ def content_traits(frame: Frame, *, min_holders: int = 5) -> Incidence:
 
     >>> from types import SimpleNamespace
     >>> from stillwatch.signals.frame import Ragged
+    >>> from stillwatch.signals.sketch import Kind
     >>> hashes = np.array([Kind.HEAD, Kind.HEAD, Kind.PAYLOAD], np.uint64) << np.uint64(60)
     >>> frame = SimpleNamespace(sketch=Ragged(np.array([0, 1, 3]), hashes), account=np.array([0, 1], np.int32))
     >>> frame.n_accounts, frame.volume = 2, lambda: np.array([1, 1])
     >>> content_traits(frame, min_holders=2).account.tolist()
     [0, 1]
     """
-    wanted = np.zeros(16, bool)
-    wanted[list(STACK_KINDS)] = True
     few = frame.volume() <= FEW_EXCHANGES
-    account, value, count, label = habits_of(frame.sketch, frame.account, wanted, few, min_holders)
+    account, value, count, label = habits_of(postings_of(frame.sketch), frame.account, few, min_holders)
     start = np.searchsorted(account, np.arange(frame.n_accounts + 1)).astype(np.int64)
     return Incidence(account, value, count, start, len(label), label)
 
