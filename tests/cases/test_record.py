@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from stillwatch.campaigns.harvest import harvest
 from stillwatch.campaigns.lineage import Lineage
 from stillwatch.cases.evidence import evidence_lines
 from stillwatch.cases.folder import AXES, TABLES
+from stillwatch.cases.inputs import prompt_heads
 from stillwatch.cases.record import (
     Recorded,
     campaign_record,
@@ -142,14 +144,14 @@ def test_templates_show_the_masked_head_of_an_exchange_that_has_them(
     columns = [pa.Table.from_batches([batch]) for batch in tiny.batches(["exchange_id", "prompt_text"])]
     texts = {row["exchange_id"]: row["prompt_text"] for part in columns for row in part.to_pylist()}
     heads = [masked_head(texts[row["exchange_id"]]) for row in rows]
-    _add_heads(rows, tiny)
+    _add_heads(rows, partial(prompt_heads, tiny))
     assert table("templates", rows)["head"].to_pylist() == heads
 
 
 def test_without_text_a_template_has_no_head(recorded: Recorded, tiny_space: Space, tmp_path: Path) -> None:
     """A dataset that holds no prompt shows none."""
     rows = template_rows(recorded, tiny_space)
-    _add_heads(rows, Dataset(tmp_path))
+    _add_heads(rows, partial(prompt_heads, Dataset(tmp_path)))
     assert rows
     assert {row["head"] for row in rows} == {None}
 
