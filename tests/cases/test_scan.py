@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,33 @@ def test_a_redelivered_row_is_refused_and_nothing_is_lost(write_dataset: WriteDa
     again.unlink()
     scan(dataset, out, kept)
     assert results(out) == before
+
+
+def test_a_scan_since_a_day_is_one_of_a_dataset_that_begins_there(
+    tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Earlier exchanges take no part, and what is kept of them stays: a scan of all days then reads no text."""
+    copy, kept = tmp_path / "data", tmp_path / "kept"
+    shutil.copytree(tiny.path, copy, ignore=shutil.ignore_patterns("labels"))
+    whole = Dataset.open(copy)
+    scan(whole, tmp_path / "all", ScanSettings(keep=kept))
+    day = date.fromisoformat(whole.days()[2])
+    since = scan(whole.since(day), tmp_path / "since", ScanSettings(keep=kept))
+    monkeypatch.setattr(stored, "marks", None)
+    scan(whole, tmp_path / "all again", ScanSettings(keep=kept))
+    monkeypatch.undo()
+    for earlier in whole.days()[:2]:
+        shutil.rmtree(copy / "exchanges" / f"day={earlier}")
+    scan(Dataset.open(copy), tmp_path / "begins", ScanSettings())
+    assert results(tmp_path / "since") == results(tmp_path / "begins")
+    assert results(tmp_path / "all") == results(tmp_path / "all again") != results(tmp_path / "since")
+    assert since.run.parameters["since"] == day.isoformat()
+
+
+def test_a_day_after_the_last_is_an_error_that_says_which_is_the_last(write_dataset: WriteDataset) -> None:
+    """A mistyped day must not look like a scan that found nothing."""
+    with pytest.raises(DatasetError, match="no exchange from 2099-01-01 on; the last is of 2026-05-"):
+        write_dataset(small()).since(date(2099, 1, 1))
 
 
 def test_nothing_is_kept_unless_asked(write_dataset: WriteDataset, tmp_path: Path) -> None:

@@ -294,7 +294,12 @@ def _run(dataset: Dataset, frame: Frame, chosen: ScanSettings, stages: Stages) -
     coverage = {name: round(share, 4) for name, share in sorted(frame.coverage.items())}
     return {
         "version": stillwatch.__version__,
-        "parameters": {"q": chosen.q, "rules": str(RULES_VERSION), "without": sorted(chosen.without)},
+        "parameters": {
+            "q": chosen.q,
+            "since": dataset.first_day or None,
+            "rules": str(RULES_VERSION),
+            "without": sorted(chosen.without),
+        },
         "seed": chosen.seed,
         "input_sha256": input_sha256(dataset, chosen.keep),
         "rows": {"exchanges": frame.n_exchanges, "accounts": frame.n_accounts, "rejects": rejects},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,12 +35,18 @@ class Source:
 
 @contextmanager
 def source(
-    path: str, *, master: str | None = None, keep: Path | None = None, progress: Progress = silent
+    path: str,
+    *,
+    since: date | None = None,
+    master: str | None = None,
+    keep: Path | None = None,
+    progress: Progress = silent,
 ) -> Iterator[Source]:
     """Open a dataset for a scan: a folder as it is, anything else condensed first (into ``keep``, for the next scan).
 
-    With ``master`` a Spark cluster condenses it, and folds its rows as long as the source is open. A dataset in object
-    storage (``s3://…``) is condensed by this machine's processors otherwise. Raises what
+    With ``since`` exchanges of earlier days take no part in the scan; what is kept of them stays. With ``master`` a
+    Spark cluster condenses it, and folds its rows as long as the source is open. A dataset in object storage
+    (``s3://…``) is condensed by this machine's processors otherwise. Raises what
     :func:`~stillwatch.tables.cluster.cluster` and :func:`~stillwatch.signals.condensed.condense` raise, and
     :class:`ConfigError` for a cluster of other machines without ``keep``, which all of them must see.
 
@@ -52,13 +59,17 @@ def source(
         raise ConfigError(f"--master {master} needs --keep, a folder that its workers see by the same path")
     dataset = Dataset.open(path)
     if not master and not is_object(dataset.path):
-        yield Source(dataset, keep=keep)
+        yield Source(_since(dataset, since), keep=keep)
         return
     with ExitStack() as stack:
         hands = stack.enter_context(_cluster(master)) if master else None
         folder = keep or Path(stack.enter_context(TemporaryDirectory(prefix="stillwatch-")))
         small = condense(dataset, folder.resolve(), share=hands.share if hands else mapped, progress=progress)
-        yield Source(small, hands.connection if hands else None)
+        yield Source(_since(small, since), hands.connection if hands else None)
+
+
+def _since(dataset: Dataset, day: date | None) -> Dataset:
+    return dataset.since(day) if day else dataset
 
 
 def _cluster(master: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -32,8 +33,11 @@ def scan(
     previous: Annotated[
         Path | None, typer.Option(help="Earlier scan whose campaign ids go on (default: --out).")
     ] = None,
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Leave out exchanges before this day (UTC).")
+    ] = None,
     keep: Annotated[
-        Path | None, typer.Option(help="Keep fingerprints here: the next scan reads the text of new files only.")
+        Path | None, typer.Option(help="Keep partial results here: the next scan reads the text of new files only.")
     ] = None,
     engine: Annotated[
         Engine, typer.Option(help="Who reads the text: this machine, or a Spark cluster.")
@@ -49,6 +53,8 @@ def scan(
     Exit code 0 whether or not campaigns are found.
 
     Example: `stillwatch scan data --out out`
+
+    Every hour, the last weeks: `stillwatch scan data --out out --keep kept --since 2026-09-01`
     """
     from stillwatch.cases.report import write_report
     from stillwatch.cases.scan import ScanSettings
@@ -59,7 +65,11 @@ def scan(
     if show_text and is_object(dataset):
         raise ConfigError("--show-text is not for s3://…: the report reads text from folders only")
     cluster = master if engine is Engine.SPARK else None
-    with progress_bar(quiet=quiet) as progress, source(dataset, master=cluster, keep=keep, progress=progress) as found:
+    day = since.date() if since else None
+    with (
+        progress_bar(quiet=quiet) as progress,
+        source(dataset, since=day, master=cluster, keep=keep, progress=progress) as found,
+    ):
         settings = ScanSettings(q=q, seed=seed, previous=previous, keep=found.keep)
         run_scan(found.dataset, out, settings, cluster=found.cluster, progress=progress)
         page = (

@@ -125,7 +125,8 @@ def read_frame(dataset: Dataset, *, keep: Path | None = None, progress: Progress
     """
     parts = pieces(dataset)
     _demand_contract(parts)
-    stored = store(parts, keep, progress=progress)
+    others = pieces(dataset.whole) if keep and dataset.first_day else None
+    stored = store(parts, keep, others=others, progress=progress)
     accounts = dataset.accounts()
     rows, account, account_ids, start = arranged(parts, stored, one_array(accounts["account_id"]))
     values: dict[str, pa.Array] = {}

@@ -108,12 +108,18 @@ class Stored:
 
 
 def store(
-    parts: list[Piece], folder: Path | None, *, threads: int | None = None, progress: Progress = silent
+    parts: list[Piece],
+    folder: Path | None,
+    *,
+    others: list[Piece] | None = None,
+    threads: int | None = None,
+    progress: Progress = silent,
 ) -> Stored:
     """Fingerprint every piece that ``folder`` does not hold yet, and drop what it holds of files that are gone.
 
-    Without a folder the fingerprints stay in memory, or go to a temporary folder when there are many. ``threads``
-    (all processors when None) share the pieces and change no result.
+    What it holds of ``others`` stays there, too. Without a folder the fingerprints stay in memory, or go to a
+    temporary folder when there are many. ``threads`` (all processors when None) share the pieces and change no
+    result.
 
     >>> store([], None).folder is None
     True
@@ -127,8 +133,9 @@ def store(
     for made, index in _each(parts, into, threads, progress):
         sources.append(made)
         held.append(index)
+    known = {piece_key(piece) for piece in (*parts, *(others or ()))} if into else set()
     for file in kept_files(into) if into else ():
-        if file not in (*sources, *held):
+        if file.stem not in known:
             file.unlink()
     return Stored(sources, held, work)
 

@@ -12,7 +12,8 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -73,6 +74,8 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
 class Dataset:
     """A dataset folder, opened for reading. ``origin`` is the dataset that this one was condensed from, if it was.
 
+    With ``first_day`` (YYYY-MM-DD) exchanges of earlier days are left out (:meth:`since`).
+
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     Dataset.open(folder)
@@ -90,6 +93,7 @@ class Dataset:
 
     path: Path
     origin: Dataset | None = None
+    first_day: str = ""
 
     @classmethod
     def open(cls, path: str | Path) -> Dataset:
@@ -119,13 +123,38 @@ class Dataset:
         """
         return self.origin or self
 
+    @property
+    def whole(self) -> Dataset:
+        """Return the dataset with the exchanges of all its days.
+
+        >>> Dataset(Path("data"), first_day="2026-01-02").whole.first_day
+        ''
+        """
+        return replace(self, first_day="")
+
+    def since(self, day: date) -> Dataset:
+        """Return the dataset without exchanges before a day (UTC); accounts and launches stay.
+
+        Raises :class:`DatasetError` when no exchange is left.
+
+        >>> Dataset(Path("no-such-folder")).since(date(2026, 1, 2))
+        Traceback (most recent call last):
+        stillwatch.errors.DatasetError: no-such-folder has no exchange from 2026-01-02 on; it has none at all
+        """
+        rest, days = replace(self, first_day=day.isoformat()), self.days()
+        if not rest.exchange_files():
+            last = f"the last is of {days[-1]}" if days else "it has none at all"
+            raise DatasetError(f"{self.path} has no exchange from {day.isoformat()} on; {last}")
+        return rest
+
     def exchange_files(self) -> list[Path]:
         """Return the Parquet files of exchanges, by day and name.
 
         >>> Dataset(Path("no-such-folder")).exchange_files()
         []
         """
-        return sorted((self.path / "exchanges").glob("day=*/*.parquet"))
+        files = sorted((self.path / "exchanges").glob("day=*/*.parquet"))
+        return [file for file in files if file.parent.name >= f"day={self.first_day}"]
 
     def days(self) -> list[str]:
         """Return the days that have exchanges, ascending, as YYYY-MM-DD."""
