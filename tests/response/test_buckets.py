@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from stillwatch.errors import ConfigError
 from stillwatch.response.buckets import LocalBuckets, SharedBuckets, open_buckets
+from stillwatch.response.decide import MOST_TOKENS
 from stillwatch.response.standing import Limit
 
 from .conftest import need
@@ -68,6 +69,13 @@ def test_a_request_larger_than_the_bucket_waits_for_a_full_one(buckets: Buckets)
     after = buckets.take(one, 1.0, now)
     assert not after.granted
     assert after.remaining == pytest.approx(-150.0, abs=1.0)
+
+
+def test_a_bucket_that_would_take_ages_to_fill_is_a_bucket_all_the_same(buckets: Buckets) -> None:
+    """The largest charge at the smallest rate: refused as any other, and the server is not taken for gone."""
+    one, now = limit(rate=1e-9), time.time()
+    assert [buckets.take(one, float(MOST_TOKENS), now).granted for _ in range(2)] == [True, False]
+    assert getattr(buckets, "without_server", 0) == 0
 
 
 def test_a_bucket_refills_with_time(buckets: Buckets) -> None:

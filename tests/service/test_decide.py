@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillwatch.response.buckets import LocalBuckets
-from stillwatch.response.decide import Decision, Measure, Request, decide
+from stillwatch.response.decide import MOST_TOKENS, Decision, Measure, Request, decide
 from stillwatch.response.ladder import Rung
 from stillwatch.response.standing import Cap, Limit, Scope, Standing
 
@@ -92,6 +92,19 @@ def test_a_campaign_shares_one_bucket_over_all_its_accounts() -> None:
     assert (second.limit.quota, second.limit.remaining, second.limit.reset) == (60, 20, 60)
 
 
+@pytest.mark.parametrize("wanted", [-1_000_000, 10**30, 10**400])
+def test_what_a_client_asks_for_neither_refills_a_bucket_nor_breaks_it(wanted: int) -> None:
+    """``max_tokens`` is the client's word: less than nothing costs nothing, and the most is the most a model gives."""
+    limit = Limit("SW-1", tokens_per_minute=60.0, burst=100.0)
+    buckets, one = LocalBuckets(), measured("a", Rung.RATE_LIMIT, limit=limit)
+    asked = {"tokens": None, "prompt": "x" * 400, "max_tokens": wanted}
+    assert ask(one, buckets=buckets, **asked).action == "tag"
+    short = ask(one, buckets=buckets, **asked)
+    assert short.action == "rate-limit"
+    assert short.retry_after is not None
+    assert short.retry_after <= MOST_TOKENS + 100
+
+
 def test_a_mixed_account_is_limited_in_its_campaign_component_only() -> None:
     """The reseller's own customers, with other templates, go on; so does a request whose template nobody knows."""
     part = measured("a", Rung.RESTRICT, scope=Scope(templates=(17,), models=("large",)))
@@ -137,6 +150,21 @@ def test_a_request_below_the_cap_is_not_edited() -> None:
     """Who asks for less than the cap gets what was asked for."""
     decision = ask(measured("a", Rung.CAP, cap=Cap(max_tokens=256)), max_tokens=100)
     assert (decision.action, decision.edits) == ("tag", None)
+
+
+def test_a_cap_a_delay_and_a_limit_act_together() -> None:
+    """The request that goes on is edited, waits and is charged; one within the cap is not edited and still waits."""
+    limit = Limit("SW-1", tokens_per_minute=60.0, burst=100.0)
+    buckets = LocalBuckets()
+    three = (
+        measured("a", Rung.CAP, cap=Cap(max_tokens=256)),
+        measured("a", Rung.DELAY, delay_ms=(1_000, 3_000)),
+        measured("a", Rung.RATE_LIMIT, limit=limit),
+    )
+    large, small, short = (ask(*three, buckets=buckets, max_tokens=n, tokens=t) for n, t in ((900, 9), (9, 9), (9, 99)))
+    assert (large.action, large.delay_ms, large.edits and large.edits.max_tokens) == ("cap", 2_000, 256)
+    assert (small.action, small.delay_ms, small.edits) == ("delay", 2_000, None)
+    assert (small.limit and small.limit.remaining, short.action, short.edits) == (82, "rate-limit", None)
 
 
 def test_a_delay_is_drawn_between_its_bounds() -> None:

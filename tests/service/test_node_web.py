@@ -15,6 +15,7 @@ from stillwatch.response.buckets import LocalBuckets
 from stillwatch.response.decide import Request
 from stillwatch.response.ladder import Rung
 from stillwatch.response.standing import Limit, Scope
+from stillwatch.service.check import Desk, Names
 from stillwatch.service.deciding import MOST_BYTES, Decider
 from stillwatch.service.gateway import gateway_app
 from stillwatch.service.keys import Door, create_key
@@ -123,6 +124,14 @@ def test_strange_numbers_do_no_harm(app: App) -> None:
     limited = call(app, "POST", "/v1/decide", json={"account": "limited", "tokens": 200}).json()
     assert limited["decision"]["action"] == "rate-limit"
     assert limited["answer"]["headers"]["retry-after"]
+
+
+def test_a_huge_number_in_a_held_request_is_answered(signer: Signer) -> None:
+    """An error here would be our failure, which a gateway may let pass: no way around a limit."""
+    desk = Desk(made(signer).answer, lambda request: True, Names())
+    body = b'{"model": "m", "messages": [], "max_tokens": 1' + b"0" * 400 + b"}"
+    first, second = (desk.ask("/v1/messages", {"x-account-id": "limited"}, body)[0].action for _ in range(2))
+    assert (first, second) == ("tag", "rate-limit")
 
 
 def test_a_body_that_is_too_large_is_not_read(app: App) -> None:

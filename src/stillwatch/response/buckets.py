@@ -66,7 +66,8 @@ def _taken(limit: Limit, granted: bool, left: float, tokens: float) -> Taken:
 
 
 # One round trip, atomic in the server, by the server's own clock: gateways race without exceeding the bound, and their
-# clocks need not agree. A bucket that would be full again is forgotten by its expiry.
+# clocks need not agree. A bucket that would be full again is forgotten by its expiry, after 90 days (what the longest
+# measure lasts) in any case.
 _SCRIPT = """
 local rate, burst, want = tonumber(ARGV[1]) / 60, tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
@@ -80,7 +81,7 @@ local granted = left >= math.min(want, burst)
 if granted then left = left - want end
 redis.call('HSET', KEYS[1], 'left', string.format('%.17g', left), 'at', string.format('%.17g', math.max(at, now)))
 local full = rate > 0 and (burst - left) / rate or 86400
-redis.call('PEXPIRE', KEYS[1], math.ceil(full * 1000) + 1000)
+redis.call('PEXPIRE', KEYS[1], math.ceil(math.min(full, 7776000) * 1000) + 1000)
 return {granted and 1 or 0, string.format('%.17g', left)}
 """
 

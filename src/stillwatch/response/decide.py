@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import attrgetter
 from typing import NamedTuple, Protocol
 
@@ -21,9 +21,11 @@ ALLOW = "allow"
 UNAVAILABLE = "unavailable"
 USUAL_TOKENS = 1_000.0
 """What a request is charged when neither its tokens nor its prompt are known."""
+MOST_TOKENS = 10_000_000
+"""What a request is charged at most: what it asks for is the client's word, and no model gives more."""
 
 
-class Measure(msgspec.Struct, frozen=True, kw_only=True):
+class Measure(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """A standing without its account and times: what thousands of a campaign's accounts have in common.
 
     >>> from datetime import UTC, datetime
@@ -94,13 +96,18 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def cost(self) -> float:
         """Return the tokens that this request is charged: as told, else four bytes of prompt to one token.
 
+        Numbers are what the client says: never less than nothing, never more than :data:`MOST_TOKENS`.
+
         >>> Request(tokens=12).cost(), Request(prompt="x" * 400, max_tokens=50).cost(), Request().cost()
         (12, 150.0, 1000.0)
+        >>> Request(tokens=-9.0).cost(), Request(prompt="x" * 400, max_tokens=-9).cost(), Request(tokens=1e300).cost()
+        (0.0, 100.0, 10000000)
         """
         if self.tokens is not None:
-            return max(0.0, self.tokens)
+            return min(max(0.0, self.tokens), MOST_TOKENS)
         said = len(self.prompt or "") or len(self.said)
-        return said / 4 + (self.max_tokens or 0) if said or self.max_tokens else USUAL_TOKENS
+        wanted = min(max(0, self.max_tokens or 0), MOST_TOKENS)
+        return min(said / 4 + wanted, MOST_TOKENS) if said or wanted else USUAL_TOKENS
 
 
 class Taken(NamedTuple):
@@ -146,7 +153,7 @@ class LimitState(msgspec.Struct, frozen=True):
     reset: int
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, cache_hash=True):
     """The answer: ``action`` is ``allow``, a rung's label, or ``unavailable`` (fail-closed without a snapshot).
 
     ``retry_after`` is in seconds, ``delay_ms`` in milliseconds. ``campaign`` is for the operator's logs and never
@@ -210,13 +217,20 @@ def decide(
     """
     found = snapshot.find(request.subject, now)
     if not found:
-        return Decision(version=snapshot.version)
+        return _unlisted(snapshot.version)
     covering = _covering(found, request, template_of)
-    live = [measure for measure in covering if not measure.shadow]
-    shadowed = [_apart(measure) for measure in covering if measure.shadow]
-    decision = _answer(live, request, counters, now, chance) if live else Decision()
-    would = _answer(shadowed, request, counters, now, chance).action if shadowed else ""
-    return msgspec.structs.replace(decision, shadow=would, listed=True, version=snapshot.version)
+    live = _together(tuple([measure for measure in covering if not measure.shadow]), snapshot.version)
+    decision = _answer(live, request, counters, now, chance)
+    shadowed = tuple([_apart(measure) for measure in covering if measure.shadow])
+    if not shadowed:
+        return decision
+    would = _answer(_together(shadowed, snapshot.version), request, counters, now, chance)
+    return msgspec.structs.replace(decision, shadow=would.action)
+
+
+@lru_cache(maxsize=16)
+def _unlisted(version: int) -> Decision:
+    return Decision(version=version)
 
 
 def _covering(
@@ -240,6 +254,7 @@ def _template(request: Request, template_of: Callable[[Request], int | None]) ->
     return int(text) if text.isascii() and text.isdigit() else None
 
 
+@lru_cache(maxsize=16_384)
 def _apart(measure: Measure) -> Measure:
     """Give a measure in shadow mode a bucket of its own, so that it takes nothing from a real one."""
     if measure.limit is None:
@@ -248,64 +263,74 @@ def _apart(measure: Measure) -> Measure:
     return msgspec.structs.replace(measure, limit=limit)
 
 
-def _answer(
-    measures: list[Measure], request: Request, counters: Counters, now: float, chance: Callable[[], float]
-) -> Decision:
-    """Apply measures together; the severest names the decision."""
+class _Together(NamedTuple):
+    """What measures do together, as far as no request has a say in it.
+
+    ``decision`` is the answer where no limit, no delay and no request for less than the cap changes it, ``mild`` the
+    action when nothing is edited, ``limited`` the buckets to charge, each once, with the measure that names it.
+    """
+
+    decision: Decision
+    mild: str
+    limited: tuple[tuple[Limit, Measure], ...] = ()
+    waits: tuple[tuple[int, int], ...] = ()
+
+
+@lru_cache(maxsize=16_384)
+def _together(measures: tuple[Measure, ...], version: int) -> _Together:
+    """Put measures together, once for all requests; the severest names the decision, a closed door comes before all."""
+    if not measures:
+        return _Together(Decision(listed=True, version=version), ALLOW)
     first = max(measures, key=_rung)
     if first.rung in _SHUT:
-        return _named(first, _LABELS[first.rung])
-    limited, short = _limited(measures, request, counters, now)
-    if short is not None:
-        return _named(short[0], _LABELS[Rung.RATE_LIMIT], retry_after=short[1].retry_after, limit=limited)
-    edits = _edits([measure.cap for measure in measures if measure.cap], request)
-    waits = [measure.delay_ms for measure in measures if measure.delay_ms]
-    delay = max(round(low + (high - low) * chance()) for low, high in waits) if waits else None
-    return _named(first, _mild(first, edits, delay), limit=limited, edits=edits, delay_ms=delay)
+        return _Together(_named(first, _LABELS[first.rung], version), ALLOW)
+    edits = _edits([measure.cap for measure in measures if measure.cap])
+    mild = _LABELS[Rung.TAG] if first.rung >= Rung.TAG else ALLOW
+    limited: dict[str, tuple[Limit, Measure]] = {}
+    for measure in measures:
+        if measure.limit is not None:
+            limited.setdefault(measure.limit.bucket, (measure.limit, measure))
+    waits = tuple(measure.delay_ms for measure in measures if measure.delay_ms)
+    action = mild if edits is None else _LABELS[Rung.CAP]
+    return _Together(_named(first, action, version, edits), mild, tuple(limited.values()), waits)
 
 
-def _mild(first: Measure, edits: Edits | None, delay: int | None) -> str:
-    """Name what is done to a request that goes on."""
-    if edits is not None:
-        return _LABELS[Rung.CAP]
-    if delay is not None:
-        return _LABELS[Rung.DELAY]
-    return _LABELS[Rung.TAG] if first.rung >= Rung.TAG else ALLOW
-
-
-def _named(
-    measure: Measure,
-    action: str,
-    *,
-    retry_after: float | None = None,
-    limit: LimitState | None = None,
-    edits: Edits | None = None,
-    delay_ms: int | None = None,
-) -> Decision:
+def _named(measure: Measure, action: str, version: int, edits: Edits | None = None) -> Decision:
     return Decision(
         action=action,
         reason=measure.reason_code,
-        retry_after=retry_after,
-        delay_ms=delay_ms,
-        limit=limit,
         edits=edits,
         campaign=measure.campaign_id,
         part=not measure.scope.whole_account,
         visible=measure.visible,
+        listed=True,
+        version=version,
     )
 
 
-def _limited(
-    measures: list[Measure], request: Request, counters: Counters, now: float
+def _answer(
+    together: _Together, request: Request, counters: Counters, now: float, chance: Callable[[], float]
+) -> Decision:
+    """Apply measures to one request: their limits first, then their edits and delays."""
+    decision, mild, limited, waits = together
+    limit, short = _charged(limited, request, counters, now)
+    if short is not None:
+        refused = _named(short[0], _LABELS[Rung.RATE_LIMIT], decision.version)
+        return msgspec.structs.replace(refused, retry_after=short[1].retry_after, limit=limit)
+    edits = _needed(decision.edits, request)
+    if limit is None and not waits and edits is decision.edits:
+        return decision
+    delay = max(round(low + (high - low) * chance()) for low, high in waits) if waits else None
+    action = _LABELS[Rung.CAP] if edits else mild if delay is None else _LABELS[Rung.DELAY]
+    return msgspec.structs.replace(decision, action=action, limit=limit, edits=edits, delay_ms=delay)
+
+
+def _charged(
+    limited: tuple[tuple[Limit, Measure], ...], request: Request, counters: Counters, now: float
 ) -> tuple[LimitState | None, tuple[Measure, Taken] | None]:
-    """Charge each distinct bucket once; return the tightest limit, and the first that is short of tokens."""
+    """Charge each bucket; return the tightest limit, and the first that is short of tokens with its measure."""
     tightest: LimitState | None = None
-    charged: set[str] = set()
-    for measure in measures:
-        limit = measure.limit
-        if limit is None or limit.bucket in charged:
-            continue
-        charged.add(limit.bucket)
+    for limit, measure in limited:
         taken = counters.take(limit, request.cost(), now)
         state = _state(limit, taken)
         if not taken.granted:
@@ -322,17 +347,23 @@ def _state(limit: Limit, taken: Taken) -> LimitState:
     return LimitState(int(limit.tokens_per_minute), 60, max(0, int(taken.remaining)), int(-(-reset // 1)))
 
 
-def _edits(caps: list[Cap], request: Request) -> Edits | None:
-    """Merge caps, the strictest of each; a request that asks for no more than the cap is not edited for it."""
+def _edits(caps: list[Cap]) -> Edits | None:
+    """Merge caps, the strictest of each."""
     if not caps:
         return None
     cap = reduce(_strictest, caps)
-    most = cap.max_tokens
-    if most is not None and request.max_tokens is not None and request.max_tokens <= most:
-        most = None
-    if most is None and not cap.no_logprobs and not cap.summarised_reasoning:
-        return None
-    return Edits(most, False if cap.no_logprobs else None, "summary" if cap.summarised_reasoning else None)
+    edits = Edits(cap.max_tokens, False if cap.no_logprobs else None, "summary" if cap.summarised_reasoning else None)
+    return edits if edits != Edits() else None
+
+
+def _needed(edits: Edits | None, request: Request) -> Edits | None:
+    """Return what is to be edited in a request: one that asks for no more than the cap is not edited for it."""
+    if edits is None or edits.max_tokens is None or request.max_tokens is None:
+        return edits
+    if request.max_tokens > edits.max_tokens:
+        return edits
+    rest = msgspec.structs.replace(edits, max_tokens=None)
+    return rest if rest != Edits() else None
 
 
 def _strictest(one: Cap, other: Cap) -> Cap:
