@@ -195,6 +195,13 @@ def test_the_publisher_goes_on_after_a_restart_and_a_clock_that_went_back(tmp_pa
     assert again.delta(1) is None
 
 
+def test_each_of_many_accounts_is_found_and_no_stranger() -> None:
+    """The search begins where an account's hash may stand, and misses nobody there."""
+    snapshot = opened([measured(f"account-{n}") for n in range(5_000)])
+    found = [bool(snapshot.find(f"account-{n}", NOW + 1)) for n in range(10_000)]
+    assert found == [True] * 5_000 + [False] * 5_000
+
+
 def test_a_snapshot_takes_28_bytes_an_account() -> None:
     """Measures are shared, so memory is bounded by the number of accounts."""
     snapshot = opened([measured(f"account-{n}") for n in range(1_000)])

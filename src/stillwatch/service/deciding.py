@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -123,9 +124,13 @@ class DecideEndpoint:
             raise Problem(problem(405, "Method not allowed", "Ask with POST.", allow="POST"))
         self._door.admit(presented_key(scope), "decide")
         request = parse(await read_body(receive, MOST_BYTES))
-        decision = self._decider.answer(request)
-        body = _encode(Verdict(decision, told(decision, request.dialect)))
-        return Answer(200, _JSON, body)
+        return Answer(200, _JSON, _body(self._decider.answer(request), request.dialect))
+
+
+@lru_cache(maxsize=4_096)
+def _body(decision: Decision, dialect: str | None) -> bytes:
+    """Return the verdict as JSON: the same decision, which most requests share, is written once."""
+    return _encode(Verdict(decision, told(decision, dialect)))
 
 
 def parse(body: bytes) -> Request:

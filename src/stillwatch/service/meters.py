@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -25,29 +26,29 @@ class Meters:
     def __init__(self) -> None:
         """Begin at zero."""
         self.registry = CollectorRegistry()
-        self._decisions = self.counter("decisions", "Decisions answered, by action", "action")
-        self._by_action: dict[str, Counter] = {}
-        self._shadow = self.counter("shadow_decisions", "What measures in shadow mode would have done", "action")
-        self._degraded = self.counter("degraded_decisions", "Answers without a good snapshot", "why", "action")
+        self._decided: Counter[tuple[str, str, str]] = Counter()
+        self.read(self._decisions)
 
     def decided(self, decision: Decision) -> None:
-        """Count one decision."""
-        counted = self._by_action.get(decision.action)
-        if counted is None:
-            counted = self._by_action[decision.action] = self._decisions.labels(decision.action)
-        counted.inc()
-        if decision.shadow:
-            self._shadow.labels(decision.shadow).inc()
-        if decision.degraded:
-            self._degraded.labels(decision.degraded, decision.action).inc()
+        """Count one decision; in one event loop, as no lock is taken."""
+        self._decided[decision.action, decision.shadow, decision.degraded] += 1
 
-    def counter(self, name: str, text: str, *labels: str) -> Counter:
-        """Return a new counter ``stillwatch_<name>_total``."""
-        return Counter(f"stillwatch_{name}", text, labels, registry=self.registry)
-
-    def gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        """Return a new gauge ``stillwatch_<name>``."""
-        return Gauge(f"stillwatch_{name}", text, labels, registry=self.registry)
+    def _decisions(self) -> Iterable[Metric]:
+        actions, shadows, degraded = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
+        for (action, shadow, why), count in self._decided.items():
+            actions[action] += count
+            if shadow:
+                shadows[shadow] += count
+            if why:
+                degraded[why, action] += count
+        yield counts("decisions", "Decisions answered, by action", "action", actions)
+        yield counts("shadow_decisions", "What measures in shadow mode would have done", "action", shadows)
+        family = CounterMetricFamily(
+            "stillwatch_degraded_decisions", "Answers without a good snapshot", labels=["why", "action"]
+        )
+        for labels, count in sorted(degraded.items()):
+            family.add_metric(labels, count)
+        yield family
 
     def read(self, source: Callable[[], Iterable[Metric]]) -> None:
         """Ask ``source`` for further metrics whenever they are scraped."""
@@ -78,7 +79,7 @@ def gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"stillwatch_{name}", text, value=value)
 
 
-def counts(name: str, text: str, label: str, values: dict[str, int]) -> CounterMetricFamily:
+def counts(name: str, text: str, label: str, values: Mapping[str, int]) -> CounterMetricFamily:
     """Return readings of a counter by one label.
 
     >>> len(counts("refused_snapshots", "Snapshots not taken", "why", {"older": 2}).samples)

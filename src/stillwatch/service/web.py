@@ -81,8 +81,8 @@ async def read_body(receive: Receive, most: int) -> bytes:
 
 async def send_answer(send: Send, answer: Answer) -> None:
     """Send a response."""
-    length = (b"content-length", b"%d" % len(answer.body))
-    headers = [length, *((name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items())]
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+    headers.append((b"content-length", b"%d" % len(answer.body)))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 
