@@ -40,9 +40,17 @@ SQLITE = pytest.mark.parametrize("state", ["sqlite"], indirect=True)  # many exa
 BOTH = [campaign_record(), campaign_record("SW-2")]
 
 
-def proposed(state: State, scan: ScanOutput, wanted: Policy, customers: Customers | None = None, seed: int = 1) -> Plan:
+def proposed(
+    state: State,
+    scan: ScanOutput,
+    wanted: Policy,
+    customers: Customers | None = None,
+    seed: int = 1,
+    *,
+    again: bool = False,
+) -> Plan:
     """Propose and keep a plan."""
-    known = circumstances(state, wanted, customers or Customers(scan.run.rows["accounts"]))
+    known = circumstances(state, wanted, customers or Customers(scan.run.rows["accounts"]), again=again)
     plan = propose(scan, wanted, known, now=state.clock(), chance=random.Random(seed))
     record_plan(state, plan, who="anna", why="a test")
     return plan

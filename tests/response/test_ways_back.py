@@ -194,6 +194,55 @@ def test_undo_restores_exactly(
         assert standings(state) == [one for one in both if not chosen[which](one)]
 
 
+def test_what_a_person_took_back_does_not_begin_again_with_the_next_scan(
+    state: State, write_scan: WriteScan, clock: Clock
+) -> None:
+    """The account, and a campaign under its later names too, for verified_days; a person may ask for it again."""
+    scan = write_scan([*MEMBERS, {"account_id": "b", "campaign_id": "SW-2"}], BOTH)
+    wanted = policy(radius=WIDE)
+    applied(state, scan, wanted)
+    clock.forward(seconds=1)
+    undo(state, who="anna", why="our own benchmark", account="a0")
+    undo(state, who="ben", why="a conference", campaign="SW-2")
+    clock.forward(days=8)
+    later = campaign_record("SW-3", lineage={"previous": ["SW-2"]})
+    scan = write_scan([*MEMBERS, {"account_id": "c", "campaign_id": "SW-3"}], [campaign_record(), later])
+    plan = proposed(state, scan, wanted)
+    assert {(one.account_id, one.why) for one in plan.left_alone} >= {
+        ("a0", "taken back by anna, 14 Sep 2026"),
+        ("c", "taken back by ben, 14 Sep 2026"),
+    }
+    assert {action.account_id for action in proposed(state, scan, wanted, again=True).actions} >= {"a0", "c"}
+    clock.forward(days=90)
+    assert {action.account_id for action in proposed(state, scan, wanted).actions} >= {"a0", "c"}
+
+
+def test_a_plan_that_waited_leaves_out_what_was_taken_back_since(state: State, write_scan: WriteScan) -> None:
+    """Of an account that was undone the rest of an older plan does not begin; one made for it again does."""
+    scan, mild, hard = write_scan(MEMBERS), policy(rung="tag", radius=WIDE), policy(radius=WIDE)
+    applied(state, scan, mild)
+    waits = proposed(state, scan, hard)
+    state.clock.forward(seconds=1)  # type: ignore[attr-defined]
+    undo(state, who="anna", why="our own benchmark", account="a0")
+    agreed(state, waits)
+    done = apply(state, waits.plan_id, who="anna", why="agreed")
+    assert (done.begun, done.left_out) == (3, 1)
+    state.clock.forward(seconds=1)  # type: ignore[attr-defined]
+    again = proposed(state, scan, hard, again=True)
+    agreed(state, again)
+    assert apply(state, again.plan_id, who="anna", why="on purpose").begun == 1
+    assert state.audit() == []
+
+
+def test_taking_back_a_plan_says_nothing_of_its_accounts(state: State, write_scan: WriteScan) -> None:
+    """The twin: a plan that was undone may be proposed again, as a rehearsal is."""
+    scan = write_scan(MEMBERS)
+    plan = applied(state, scan, policy(radius=WIDE))
+    state.clock.forward(seconds=1)  # type: ignore[attr-defined]
+    undo(state, who="anna", why="a rehearsal", plan=plan.plan_id)
+    assert len(proposed(state, scan, policy(radius=WIDE)).actions) == 4
+
+
 def test_undo_wants_one_thing(state: State) -> None:
     """Neither everything at once nor nothing."""
     with pytest.raises(StateError, match="name one"):

@@ -62,6 +62,7 @@ def plan(
     who: Who = "",
     seed: Annotated[int | None, typer.Option(help="Draw the waiting times by a seed (default: unforeseeable).")] = None,
     trusted_key: TrustedKey = None,
+    again: Annotated[bool, typer.Option("--again", help="Propose anew what `undo` took back by name.")] = False,
     json: Json = False,
 ) -> None:
     """Propose what a policy makes of a scan, show whom it would hit, and keep the proposal. Nothing is in force by it.
@@ -82,7 +83,8 @@ def plan(
     customers = read_customers(Dataset.open(data), members) if data else total
     state = State.open(state_url)
     chance = random.SystemRandom() if seed is None else random.Random(seed)
-    made = propose(found, wanted, circumstances(state, wanted, customers), now=state.clock(), chance=chance)
+    known = circumstances(state, wanted, customers, again=again)
+    made = propose(found, wanted, known, now=state.clock(), chance=chance)
     record_plan(state, made, who=who or login(), why=f"policy {wanted.name} on {scan}")
     state.close()
     text = msgspec.json.format(msgspec.json.encode(made)) + b"\n"

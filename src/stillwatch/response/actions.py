@@ -44,9 +44,9 @@ def apply(
     """Bring a plan into force: its automatic part alone, or all of it once the approvals are there.
 
     Raises :class:`StateError` when the plan is too old, was applied already, lacks an approval or would now break a
-    bound of its policy (in shadow mode bounds are reported and not enforced). Accounts that verified themselves or won
-    an appeal since the plan was made are left out, and so are those that today's ``policy`` exempts and those that
-    another plan has brought to the same rung for the same campaign meanwhile.
+    bound of its policy (in shadow mode bounds are reported and not enforced). Accounts that verified themselves, won an
+    appeal or were taken back since the plan was made are left out, and so are those that today's ``policy`` exempts and
+    those that another plan has brought to the same rung for the same campaign meanwhile.
 
     >>> apply(State.open("sqlite://"), "P-1", who="anna", why="agreed")
     Traceback (most recent call last):
@@ -62,11 +62,14 @@ def apply(
         wanted = _not_begun(change, plan, only_automatic)
         spared = excused_accounts(change.rows, plan.policy, now)
         spared |= exempted(policy or plan.policy, customers, (action.account_id for action in wanted), now)
+        undone = taken_back(change.rows, plan.made_at)
         held = _highest(_live(change.rows, now), shadow=plan.shadow)
         actions = [
             action
             for action in wanted
-            if action.account_id not in spared and held.get((action.account_id, action.campaign_id), -1) < action.rung
+            if action.account_id not in spared
+            and undone.keys().isdisjoint((("account", action.account_id), ("campaign", action.campaign_id)))
+            and held.get((action.account_id, action.campaign_id), -1) < action.rung
         ]
         _demand_within(plan, actions, _touched(change.rows, now))
         change.insert(schema.standings, [_row(action.standing(plan_id, now, shadow=plan.shadow)) for action in actions])
@@ -122,7 +125,8 @@ def undo(
 ) -> int:
     """End all measures of one account, one campaign or one plan, begun or waiting; return how many.
 
-    What other plans have in force for the same accounts stays. Raises :class:`StateError` unless exactly one is named,
+    What other plans have in force for the same accounts stays. An account or a campaign that was taken back does not
+    begin again by the next scan (:func:`taken_back`). Raises :class:`StateError` unless exactly one is named,
     and :class:`UnknownToState` when there is no such plan, or nothing was ever in force for the account or campaign.
 
     >>> undo(State.open("sqlite://"), who="anna", why="a conference", campaign="SW-1")
@@ -136,7 +140,7 @@ def undo(
         raise StateError("name one account, one campaign or one plan to undo")
     ((kind, value),) = chosen
     mine = table.c[f"{kind}_id"] == value
-    with state.changing(who, "undo", why) as change:
+    with state.changing(who, f"undo {kind}", why) as change:
         is_planned = kind == "plan" and change.rows(
             sa.select(schema.plans.c.plan_id).where(schema.plans.c.plan_id == value)
         )
@@ -208,15 +212,39 @@ def excused_accounts(rows: Rows, policy: Policy, now: datetime) -> dict[str, str
     return why
 
 
-def circumstances(state: State, policy: Policy, customers: Customers) -> Circumstances:
+def taken_back(rows: Rows, since: datetime) -> dict[tuple[str, str], str]:
+    """Return what people took back by name since a time: ("account" or "campaign", its id), with who and when.
+
+    A person outranks a rule: a scan that finds the same again must not undo the undoing.
+
+    >>> from datetime import UTC
+    >>> taken_back(State.open("sqlite://").rows, datetime(2026, 9, 1, tzinfo=UTC))
+    {}
+    """
+    table = schema.journal
+    by_name = table.c.action.in_(("undo account", "undo campaign")) & table.c.before.is_not(None)
+    found: dict[tuple[str, str], str] = {}
+    for row in rows(sa.select(table).where(by_name, table.c.at > micros(since)).order_by(table.c.seq)):
+        kind = row["action"].removeprefix("undo ")
+        name = msgspec.json.decode(row["before"])[f"{kind}_id"]
+        found[kind, name] = f"taken back by {row['who']}, {moment(row['at']):%d %b %Y}"
+    return found
+
+
+def circumstances(state: State, policy: Policy, customers: Customers, *, again: bool = False) -> Circumstances:
     """Return what a new plan must take into account of what is in force and what was found out since.
+
+    ``again`` proposes anew what people took back.
 
     >>> circumstances(State.open("sqlite://"), Policy(name="p"), Customers(accounts=10)).in_force
     {}
     """
     now = state.clock()
     in_force = _highest(standings(state), shadow=policy.mode == "shadow")
-    return Circumstances(customers, in_force, excused_accounts(state.rows, policy, now), _touched(state.rows, now))
+    undone = {} if again else taken_back(state.rows, now - timedelta(days=policy.verified_days))
+    return Circumstances(
+        customers, in_force, excused_accounts(state.rows, policy, now), _touched(state.rows, now), undone
+    )
 
 
 def _touched(rows: Rows, now: datetime) -> dict[str, Touch]:

@@ -130,13 +130,15 @@ class Circumstances:
     """What a plan takes into account besides the scan.
 
     ``excused`` says of accounts why they are left alone (verified, appeal granted), ``in_force`` which rung an account
-    stands at for a campaign, and ``touched`` who feels something already, of any plan.
+    stands at for a campaign, ``touched`` who feels something already, of any plan, and ``taken_back`` which accounts
+    and campaigns people took back, by kind and id.
     """
 
     customers: Customers
     in_force: Mapping[tuple[str, str], Rung] = field(default_factory=dict)
     excused: Mapping[str, str] = field(default_factory=dict)
     touched: Mapping[str, Touch] = field(default_factory=dict)
+    taken_back: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 def propose(
@@ -240,8 +242,8 @@ def _answer(
     customer = known.customers.of(account)
     rule = policy.rule_for(campaign, probability, role)
     scope = _scope(rule, role, scopes) if rule else Scope()
-    if account in known.excused:
-        why = known.excused[account]
+    if (spared := _spared(known, account, campaign)) is not None:
+        why = spared
     elif role == "closed":
         why = "already closed"
     elif rule is None:
@@ -255,6 +257,12 @@ def _answer(
         victim = role == "mixed" and _owner_may_be_victim(campaign)
         return _action(rule, (account, campaign, probability, scope), role=role, victim=victim, paying=paying)
     return LeftAlone(account, campaign.campaign_id, why)
+
+
+def _spared(known: Circumstances, account: str, campaign: Campaign) -> str | None:
+    """Say why an account is left alone whatever a rule says: what it proved, or what a person took back."""
+    named = [("account", account), *(("campaign", name) for name in (campaign.campaign_id, *campaign.lineage.previous))]
+    return known.excused.get(account) or next((known.taken_back[one] for one in named if one in known.taken_back), None)
 
 
 def _held(known: Circumstances, account: str, campaign: Campaign) -> int:
