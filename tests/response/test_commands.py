@@ -191,3 +191,27 @@ def test_a_replay_says_what_leaked_and_who_was_hit(run: Run, scan: ScanOutput, w
     assert "hindsight, known after 72 h, agreed to after 12 h" in shown
     result = json.loads(run("replay", data.path, scan.path, "--policy", SHADOW, "--quiet", "--json"))
     assert [(one["group"], one["accounts"], one["exchanges"]) for one in result["bystanders"]] == [("pro", 4, 12)]
+
+
+def test_a_name_is_exempted_as_the_logs_hold_it(run: Run, tmp_path: Path) -> None:
+    """An e-mail address as its keyed hash, any other as it is; the policy that names the hash is taken."""
+    key, policy = tmp_path / "key", tmp_path / "policy.toml"
+    key.write_text("0123456789abcdef")
+    mail, plain = run("stored", "Ann@b.example", "team-7", "--key-file", key).splitlines()
+    assert mail.startswith("hmac-sha256:")
+    assert plain == "team-7"
+    for name, code in ((mail, 0), ("Ann@b.example", 2)):
+        policy.write_text(f'name = "p"\n[[exempt]]\nname = "lab"\nwhy = "contract"\naccounts = ["{name}"]\n')
+        run("policy", policy, code=code)
+
+
+def test_plan_asks_again_for_what_was_taken_back_only_when_told(run: Run, scan: ScanOutput, tmp_path: Path) -> None:
+    """The next plan names who took it back; `--again` is a person's word."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text(ENFORCE)
+    name = plan_id(run("plan", scan.path, "--policy", policy))
+    run("approve", name, "--as", "anna", "--why", "looked at it")
+    run("apply", name, "--why", "agreed")
+    run("undo", "--campaign", "SW-1", "--as", "ben", "--why", "a conference")
+    assert "taken back by ben" in run("plan", scan.path, "--policy", policy)
+    assert "taken back" not in run("plan", scan.path, "--policy", policy, "--again")

@@ -63,6 +63,8 @@ def test_the_shipped_policy_is_in_shadow_mode() -> None:
         ),
         ("suspend = [", "suspnd = [", ":26: 'suspnd' is none of the choices; did you mean suspend?"),
         ("lasts_days = 14", "lasts_days = 3650", ":50: expected `float` <= 90.0"),
+        ("accounts = []", 'accounts = ["ann@b.example"]', ":37:1: the logs hold 'ann@b.example' under a keyed hash"),
+        ("accounts = []", 'accounts = ["hmac-sha256:1a2b3c4d:00ff", "team-7"]', None),
     ],
 )
 def test_an_error_points_at_the_line_and_helps(tmp_path: Path, before: str, after: str, message: str | None) -> None:

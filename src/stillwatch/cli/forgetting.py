@@ -14,8 +14,7 @@ import msgspec
 from stillwatch.cases.forgetting import holds, scan_files, shorten_scan
 from stillwatch.cases.inputs import HEADS
 from stillwatch.errors import ConfigError, StillwatchError
-from stillwatch.ingest import find_key
-from stillwatch.ingest.privacy import PREFIX, Key, sealed_id
+from stillwatch.ingest.privacy import PREFIX, Key, sealed_ids
 from stillwatch.signals.stored import kept_files
 from stillwatch.tables import Dataset
 from stillwatch.tables.erasure import Found, Wanted, erase, find
@@ -80,12 +79,7 @@ def spellings(names: Iterable[str], key_file: Path | None) -> frozenset[str]:
     frozenset({'acct-7'})
     """
     plain = {name.strip() for name in names} - {""}
-    if not any(sealed_id(Key(b"only to see whether it seals"), name) != name for name in plain):
-        return frozenset(plain)
-    key = find_key(key_file, os.environ, make=False)
-    if key.origin == "this run only":
-        raise ConfigError("an e-mail address or key as account id is stored under a keyed hash: name the --key-file")
-    return frozenset(plain | {sealed_id(key, name) for name in plain})
+    return frozenset(plain.union(sealed_ids(plain, key_file, os.environ).values()))
 
 
 @dataclass(frozen=True)

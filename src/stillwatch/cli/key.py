@@ -1,7 +1,8 @@
-"""`stillwatch key`: make, list and revoke the API keys of the service. `stillwatch keypair`: keys that sign."""
+"""`stillwatch key`: the API keys of the service. `keypair`: keys that sign. `stored`: how the logs hold a name."""
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -60,3 +61,23 @@ def keypair(
     made = public_key(public)
     typer.echo(f"{private}: keep it to yourself; {public}: key {key_id(made)}; as a line of a policy:")
     typer.echo(f'{private.stem} = "{one_line(made)}"')
+
+
+@app.command()
+def stored(
+    names: Annotated[list[str], typer.Argument(help="Account or organisation ids as your gateway has them.")],
+    key_file: Annotated[
+        Path | None, typer.Option(help="Key that `ingest` hashed with (else STILLWATCH_KEY, else yours).")
+    ] = None,
+) -> None:
+    """Print ids as the logs hold them: e-mail addresses and keys under a keyed hash, all others as they are.
+
+    That is how a policy exempts them, and how `undo`, `appeal` and `verify-account` know them.
+
+    Example: `stillwatch stored ann@b.example`
+    """
+    from stillwatch.ingest.privacy import sealed_ids
+
+    found = sealed_ids(names, key_file, os.environ)
+    for name in names:
+        typer.echo(found[name])

@@ -12,7 +12,7 @@ import ipaddress
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -179,6 +179,32 @@ def sealed_id(key: Key, value: str) -> str:
     if len(value) > 18 and _SECRET.fullmatch(value):
         return key.hash("key", value)
     return value
+
+
+def is_sealed(value: str) -> bool:
+    """Say whether the logs hold an identifier under a keyed hash instead of as it is.
+
+    >>> is_sealed("team-7"), is_sealed("ann@b.example")
+    (False, True)
+    """
+    return sealed_id(Key(b"only to see whether it seals"), value) != value
+
+
+def sealed_ids(names: Iterable[str], key_file: Path | None, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return identifiers as the logs hold them, by the name that they were given; the key is looked for when needed.
+
+    Raises :class:`ConfigError` when a name needs the key and there is none.
+
+    >>> sealed_ids(["team-7"], None, {})
+    {'team-7': 'team-7'}
+    """
+    given = list(names)
+    if not any(map(is_sealed, given)):
+        return {name: name for name in given}
+    key = find_key(key_file, environment, make=False)
+    if key.origin == "this run only":
+        raise ConfigError("e-mail addresses and keys as ids are stored under a keyed hash: name the --key-file")
+    return {name: sealed_id(key, name) for name in given}
 
 
 def scrub(key: Key, raw: bytes) -> bytes:

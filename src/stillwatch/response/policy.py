@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from stillwatch.cases.folder import WHO_AXES, Campaign
+from stillwatch.ingest.privacy import is_sealed
 from stillwatch.response.ladder import HIGHEST_AUTOMATIC, LADDER, Rung
 from stillwatch.response.signing import from_line
 from stillwatch.response.standing import Cap
@@ -233,7 +234,16 @@ def faults(policy: Policy) -> Iterable[tuple[tuple[str | int, ...], str]]:
         missing = [role for role in roles if not any(role in held for held in policy.people.values())]
         if missing and policy.mode == "enforce":
             yield ("approvals", "roles", rung), f"nobody under [people] holds the role {missing[0]!r}"
+    yield from _exempt_faults(policy)
     yield from _key_faults(policy)
+
+
+def _exempt_faults(policy: Policy) -> Iterable[tuple[tuple[str | int, ...], str]]:
+    for number, one in enumerate(policy.exempt):
+        for key, names in (("accounts", one.accounts), ("organisations", one.organisations)):
+            if raw := sorted(filter(is_sealed, names)):
+                why = f"the logs hold {raw[0]!r} under a keyed hash, so nobody is exempt: `stillwatch stored` prints it"
+                yield ("exempt", number, key), why
 
 
 def _key_faults(policy: Policy) -> Iterable[tuple[tuple[str | int, ...], str]]:
