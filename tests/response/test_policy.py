@@ -63,6 +63,9 @@ def test_the_shipped_policy_is_in_shadow_mode() -> None:
         ),
         ("suspend = [", "suspnd = [", ":26: 'suspnd' is none of the choices; did you mean suspend?"),
         ("lasts_days = 14", "lasts_days = 3650", ":50: expected `float` <= 90.0"),
+        ("burst = 20000", "burst = inf", ":59: expected `float` <= 1000000000000.0"),
+        ("innocents = 5.0", "innocents = inf", ":14: expected `float` <= 1000000000000.0"),
+        ('why = "terms allow studies that ask one template thousands of times"', 'why = ""', ":36: expected `str` of"),
         ("accounts = []", 'accounts = ["ann@b.example"]', ":37:1: the logs hold 'ann@b.example' under a keyed hash"),
         ("accounts = []", 'accounts = ["hmac-sha256:1a2b3c4d:00ff", "team-7"]', None),
     ],
@@ -176,3 +179,23 @@ def test_every_rung_that_is_felt_has_a_cost_an_end_and_a_way_back() -> None:
         assert step.lasts.days <= 90
         assert ("appeal" in step.way_back) == step.felt
     assert not any(step.felt for step in LADDER.values() if step.rung <= Rung.TAG)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (
+            'rung = "cap"\ncap = { max_tokens = 500, no_logprob = true }',
+            "unknown key 'no_logprob'; did you mean no_logprobs?",
+        ),
+        ('rung = "cap"\ncap = { max_tokens = 0 }', "expected `int` >= 1"),
+        ('rung = "cap"\ncap = {}', "a cap that holds nothing back"),
+        ('rung = "delay"\ndelay_ms = [0, 86_400_000]', "expected `int` <= 60000"),
+    ],
+)
+def test_a_mild_measure_is_neither_nothing_nor_a_ban_in_disguise(tmp_path: Path, rule: str, message: str) -> None:
+    """What a cap holds back is spelt right and leaves an answer; a delay is one that a client waits for."""
+    with pytest.raises(ConfigError) as caught:
+        load_policy(written(tmp_path, f'name = "p"\n[[rules]]\nname = "x"\n{rule}\n'))
+    assert "policy.toml:5" in str(caught.value)
+    assert message in str(caught.value)

@@ -20,8 +20,10 @@ from stillwatch.response.standing import Cap
 
 RungLabel = Literal["observe", "tag", "delay", "rate-limit", "cap", "step-up", "restrict", "suspend"]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
-Positive = Annotated[float, msgspec.Meta(gt=0.0)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
+Tokens = Annotated[float, msgspec.Meta(gt=0.0, le=1e12)]
+Wait = Annotated[int, msgspec.Meta(ge=0, le=60_000)]
+Amount = Annotated[float, msgspec.Meta(ge=0.0, le=1e12)]
+Word = Annotated[str, msgspec.Meta(min_length=1)]
 Days = Annotated[float, msgspec.Meta(gt=0.0, le=90.0)]
 Role = Literal["pool", "mixed", "closed", "successor", "reserve"]
 Verdict = Literal["campaign", "needs_person"]
@@ -31,8 +33,8 @@ Who = Literal["NET", "ID", "LIFE", "TIME"]
 class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Tokens a minute that all accounts of a campaign share, and how many may be saved up."""
 
-    tokens_per_minute: Positive
-    burst: Positive
+    tokens_per_minute: Tokens
+    burst: Tokens
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -46,7 +48,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     <Rung.RATE_LIMIT: 3>
     """
 
-    name: str
+    name: Word
     rung: RungLabel
     verdicts: tuple[Verdict, ...] = ("campaign",)
     roles: tuple[Role, ...] = ("pool", "mixed", "closed", "successor", "reserve")
@@ -61,7 +63,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     told: bool = True
     budget: Budget | None = None
     cap: Cap | None = None
-    delay_ms: tuple[Count, Count] | None = None
+    delay_ms: tuple[Wait, Wait] | None = None
 
     @property
     def step(self) -> Rung:
@@ -127,15 +129,15 @@ class Radius(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Most that may be felt at once, counted over the plan and all that is in force already."""
 
     accounts_share: Share = 0.02
-    innocents: Annotated[float, msgspec.Meta(ge=0.0)] = 5.0
+    innocents: Amount = 5.0
     paying_tokens_share: Share = 0.02
 
 
 class Exemption(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Whom nothing may touch, and why: wins over every rule, every plan and all that is in force."""
 
-    name: str
-    why: str
+    name: Word
+    why: Word
     accounts: frozenset[str] = frozenset()
     organisations: frozenset[str] = frozenset()
     programmes: frozenset[str] = frozenset()
@@ -169,7 +171,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     exempt: tuple[Exemption, ...] = ()
     timing: Timing = Timing()
     verified_days: Days = 90.0
-    price_per_million_tokens: Annotated[float, msgspec.Meta(ge=0.0)] = 0.0
+    price_per_million_tokens: Amount = 0.0
 
     @property
     def digest(self) -> str:
@@ -269,6 +271,8 @@ def _rule_faults(rule: Rule) -> Iterable[tuple[str, str]]:
         yield "budget", "a rate-limit needs a budget { tokens_per_minute, burst }, and only a rate-limit has one"
     if (rule.step is Rung.CAP) != (rule.cap is not None):
         yield "cap", "a cap needs cap { max_tokens, no_logprobs, summarised_reasoning }, and only a cap has one"
+    if rule.cap == Cap():
+        yield "cap", "a cap that holds nothing back: name max_tokens, no_logprobs or summarised_reasoning"
     if (rule.step is Rung.DELAY) != (rule.delay_ms is not None):
         yield "delay_ms", "a delay needs delay_ms = [least, most], and only a delay has one"
     if rule.delay_ms is not None and rule.delay_ms[0] > rule.delay_ms[1]:

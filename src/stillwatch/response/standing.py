@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
@@ -44,10 +45,10 @@ class Limit(msgspec.Struct, frozen=True):
     burst: float
 
 
-class Cap(msgspec.Struct, frozen=True):
+class Cap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is held back from an answer that is still given; the customer is told of it."""
 
-    max_tokens: int | None = None
+    max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
     no_logprobs: bool = False
     summarised_reasoning: bool = False
 
