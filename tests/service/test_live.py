@@ -55,7 +55,7 @@ def home(tmp_path: Path) -> Path:
 def test_what_is_found_is_decided_at_a_gateway_that_outlives_the_service(
     tiny: Dataset, home: Path, tmp_path: Path, start: Start
 ) -> None:
-    """A dataset is scanned and planned; only the automatic part is in force; undo reaches the node; then serve dies."""
+    """A dataset is scanned and planned; only the automatic part is in force; ways back work; then serve dies."""
     home.mkdir()
     shutil.copytree(tiny.path, home / "data", ignore=shutil.ignore_patterns("labels"))
     policy = tmp_path / "policy.toml"
@@ -79,13 +79,14 @@ def test_what_is_found_is_decided_at_a_gateway_that_outlives_the_service(
     assert set(by_action) <= {"tag", "allow"}
     assert gateway.decide(account="nobody-of-these")["decision"]["action"] == "allow"
 
-    undone, verified, *others = by_action["tag"]
+    undone, verified, exempt, *others = by_action["tag"]
     unknown = serve.http.post("/v1/undo", json={"account": "nobody-of-these", "why": "typo"})
     assert (unknown.status_code, unknown.headers["content-type"]) == (404, "application/problem+json")
     assert serve.http.post("/v1/undo", json={"account": undone, "why": "spoke to them"}).json() == {"ended": 1}
     proof = {"account": verified, "kind": "identity", "succeeded": True, "why": "passport seen"}
     assert serve.http.post("/v1/verifications", json=proof).json() == {"ended": 1}
-    for account in (undone, verified):
+    policy.write_text(f'{POLICY}[[exempt]]\nname = "ours"\nwhy = "our own"\naccounts = ["{exempt}"]\n')
+    for account in (undone, verified, exempt):
         eventually(lambda who=account: gateway.decide(account=who)["decision"]["action"] == "allow", "a way back")
     journal = State.open(f"sqlite:///{home / 'state.db'}")
     assert [entry.who for entry in journal.entries()][-1] == "key anyone"

@@ -44,7 +44,8 @@ def serve(
     keys: Annotated[Path | None, typer.Option(help="Key file of `stillwatch key`; must be given off loopback.")] = None,
     per_second: Annotated[float, typer.Option(min=0, help="Requests a second that one key may make; 0: any.")] = 0,
     counters: Annotated[
-        str | None, typer.Option(help="redis:// URL of shared limits; else limits of this node.")
+        str | None,
+        typer.Option(envvar="STILLWATCH_COUNTERS", help="redis:// URL of shared limits; else limits of this node."),
     ] = None,
     signing_key: Annotated[Path | None, typer.Option(help="Ed25519 key (PEM) that signs; made when missing.")] = None,
     tls_cert: Annotated[Path | None, typer.Option(exists=True, help="Certificate to serve TLS with.")] = None,

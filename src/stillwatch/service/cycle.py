@@ -76,7 +76,7 @@ class Cycle:
         self.done = Progressed()
         self._policy, self._url = policy, state_url
         self._state: State | None = None
-        self._revision = -1
+        self._published: tuple[int, float] | None = None
         self._unscanned = False
 
     async def run(self) -> None:
@@ -165,15 +165,15 @@ class Cycle:
             log.info("planned", extra={"plan": plan.plan_id, "accounts": plan.reach.accounts, "shadow": plan.shadow})
 
     async def publish(self) -> bool:
-        """Publish a new snapshot when a measure changed or the last is old; says whether it did."""
+        """Publish a new snapshot when a measure or the policy changed or the last is old; says whether it did."""
         now = time.time()
         state = await self.opened()
-        revision = await asyncio.to_thread(state.revision)
+        fresh = await asyncio.to_thread(state.revision), self._policy.mark() if self._policy else 0.0
         held = self.publisher.current
-        if held is not None and revision == self._revision and 0 <= now - held.head.created_at < self.rhythm.refresh:
+        if held is not None and fresh == self._published and 0 <= now - held.head.created_at < self.rhythm.refresh:
             return False
         snapshot = await asyncio.to_thread(self._publish, state, now)
-        self._revision, self.done.published_at = revision, now
+        self._published, self.done.published_at = fresh, now
         self.node.offer(snapshot)
         return True
 

@@ -57,9 +57,8 @@ class Follower:
     async def step(self) -> bool:
         """Look once; says whether a newer snapshot is in force. Every failure is counted and logged."""
         try:
-            if self.source.startswith(("http://", "https://")):
-                return await self._look_at_url()
-            return self._look_at_file(Path(self.source))
+            at_url = self.source.startswith(("http://", "https://"))
+            taken = await self._look_at_url() if at_url else self._look_at_file(Path(self.source))
         except (SnapshotRefused, httpx.HTTPError, OSError) as error:
             self.failures += 1
             log.warning("no newer snapshot: %s", error or type(error).__name__, extra={"source": self.source})
@@ -68,6 +67,14 @@ class Follower:
             self.failures += 1
             log.exception("unforeseen error", extra={"source": self.source})
             return False
+        held = self.node.current
+        if taken and held is not None:
+            each = round(held.nbytes / max(1, held.rows), 1)
+            log.info(
+                "snapshot in force",
+                extra={"version": held.version, "accounts": held.rows, "mb_per_million_accounts": each},
+            )
+        return taken
 
     def _look_at_file(self, path: Path) -> bool:
         found = path.stat()

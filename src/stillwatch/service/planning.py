@@ -31,6 +31,10 @@ class PolicyFile(msgspec.Struct, frozen=True):
         """Return the policy as it is now; raises :class:`~stillwatch.errors.ConfigError` with its line."""
         return load_policy(self.path, self.trusted)
 
+    def mark(self) -> float:
+        """Return when the file last changed, seconds since 1970; raises :class:`OSError` when it is gone."""
+        return self.path.stat().st_mtime
+
 
 def in_force(state: State, dataset: Path, policy: PolicyFile | None) -> list[Standing]:
     """Return what is in force or waits to begin, without those whom today's policy exempts.
