@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stillwatch.signals.compiled import compiled
+from stillwatch.signals.compiled import compiled, lean, whole
 
 if TYPE_CHECKING:
     from stillwatch.signals.postings import Postings
@@ -165,6 +165,16 @@ class Ragged:
         return Ragged(offsets, self.flat[index])
 
 
+class Kept(Protocol):
+    """What is made of sketches once and kept beside them."""
+
+    def postings(self) -> Iterator[tuple[npt.NDArray[Any], Postings]]:
+        """Yield, a piece at a time, the places of its rows and which of them hold which hash."""
+
+    def prompts(self) -> U64:
+        """Return the hash of each row's whole prompt, 0 without a prompt."""
+
+
 class Lists:
     """The lists of all rows, read a piece at a time; what is asked of the whole (like a :class:`Ragged`) is gathered.
 
@@ -175,13 +185,10 @@ class Lists:
     """
 
     def __init__(
-        self,
-        pieces: Callable[[], Iterator[tuple[Ints, Ragged]]],
-        rows: int,
-        postings: Callable[[], Iterator[tuple[npt.NDArray[np.integer], Postings]]] | None = None,
+        self, pieces: Callable[[], Iterator[tuple[Ints, Ragged]]], rows: int, kept: Kept | None = None
     ) -> None:
-        """Offer ``rows`` lists; ``pieces()`` gives, a piece at a time, rows and lists, ``postings`` these turned."""
-        self._pieces, self._rows, self.postings = pieces, rows, postings
+        """Offer ``rows`` lists; ``pieces()`` gives rows and lists by piece, ``kept`` what is made of them."""
+        self._pieces, self._rows, self.kept = pieces, rows, kept
 
     def __iter__(self) -> Iterator[tuple[Ints, Ragged]]:
         return self._pieces()
@@ -268,18 +275,40 @@ def blocks(account: npt.NDArray[np.integer], *, rows: int = 1 << 20) -> list[sli
     return [slice(a, b) for a, b in pairwise(edges)]
 
 
-def tallies(values: U64, *, rows: int = 1 << 23) -> npt.NDArray[np.uint32]:
+def tallies(values: U64, owner: Codes | None = None, *, rows: int = 1 << 23) -> npt.NDArray[np.uint32]:
     """Return how often each value occurs in ``values``, same shape; 0 for a value of 0, which stands for none.
 
-    Many values are counted part by part (by their lowest bits), so that memory grows little beyond the answer.
+    With ``owner``, a number a value, how often its owner has it. Many values are counted part by part (by their lowest
+    bits), so that memory grows little beyond the answer.
 
     >>> tallies(np.array([5, 0, 5, 7], np.uint64)).tolist()
     [2, 0, 2, 1]
+    >>> tallies(np.array([5, 0, 5, 5], np.uint64), np.array([0, 0, 0, 1], np.int32)).tolist()
+    [2, 0, 2, 1]
     """
     out = np.zeros(len(values), np.uint32)
+    whose = np.broadcast_to(np.int32(0), len(values)) if owner is None else owner
     parts = 1 << max(0, int(np.ceil(np.log2(max(1, len(values)) / rows))))
     for part in range(parts):
         here = np.flatnonzero((values != 0) & ((values & np.uint64(parts - 1)) == part))
-        _, place, counts = np.unique(values[here], return_inverse=True, return_counts=True)
-        out[here] = counts[place.reshape(-1)]
+        size = 1 << int(np.ceil(np.log2(2 * max(8, len(here)))))
+        _tally(values, whose, here, (np.full(size, -1, np.int64), np.zeros(size, np.uint32)), out)
     return out
+
+
+@lean
+def _tally(values: U64, owner: Codes, here: Ints, table: tuple[Ints, npt.NDArray[np.uint32]], out: Any) -> None:
+    """Count pairs of value and owner at some places; ``table`` holds the first place of each and its count."""
+    first, seen = table
+    mask = len(first) - 1
+    for turn in range(2):
+        for place in here:
+            value, mine = values[place], owner[place]
+            at = whole(((value + np.uint64(mine)) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(20)) & mask
+            while first[at] >= 0 and (values[first[at]] != value or owner[first[at]] != mine):
+                at = (at + 1) & mask
+            if turn:
+                out[place] = seen[at]
+            else:
+                first[at] = place if first[at] < 0 else first[at]
+                seen[at] += np.uint32(1)

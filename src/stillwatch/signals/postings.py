@@ -20,10 +20,13 @@ from stillwatch.signals.compiled import lean, whole
 from stillwatch.signals.sketch import Kind
 
 STACK_KINDS = (Kind.SHINGLE, Kind.SYSTEM, Kind.TOOL, Kind.HEAD, Kind.TAIL, Kind.SYSTEM_ID, Kind.TOOLSET)
+POSTED_KINDS = (*STACK_KINDS, Kind.WORD)
+_LAST_STACK = np.uint64((int(max(STACK_KINDS)) + 1 << 60) - 1)
 SCHEMA = pa.schema({"hash": pa.uint64(), "rows": pa.list_(pa.uint32())})
 _MOST_AT_ONCE = 1 << 23
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_WANTED = np.isin(np.arange(16), np.array(STACK_KINDS))
+_PAYLOAD = np.uint64(Kind.PAYLOAD)
+_WANTED = np.isin(np.arange(16), np.array(POSTED_KINDS))
 Mask = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.integer]
 U32 = npt.NDArray[np.uint32]
@@ -31,7 +34,7 @@ U32 = npt.NDArray[np.uint32]
 
 @dataclass(frozen=True)
 class Postings:
-    """The hashes of a piece that say how prompts are built (``STACK_KINDS``), and the rows that hold each.
+    """The hashes of a piece that say how prompts are built, and its words (``POSTED_KINDS``), with the rows of each.
 
     ``values`` ascend; the rows of the i-th are ``rows[start[i]:start[i + 1]]``, in the order they were given.
 
@@ -148,11 +151,42 @@ def postings_of(lists: Ragged | Lists) -> Iterator[tuple[Places, Postings]]:
     >>> [held.values.tolist() for _, held in postings_of(Ragged(np.array([0, 1]), np.array([5], np.uint64)))]
     [[5]]
     """
-    if isinstance(lists, Lists) and lists.postings:
-        yield from lists.postings()
+    if isinstance(lists, Lists) and lists.kept:
+        yield from lists.kept.postings()
         return
     for rows, part in lists:
         yield rows, Postings.of(part)
+
+
+def whole_prompts(lists: Ragged) -> U64:
+    """Return the hash of the whole prompt among each row's hashes, 0 without one.
+
+    >>> prompt = int(Kind.PAYLOAD) << 60 | 7
+    >>> whole_prompts(Ragged(np.array([0, 2, 3]), np.array([5, prompt, 9], np.uint64))).tolist() == [prompt, 0]
+    True
+    """
+    out = np.zeros(len(lists.offsets) - 1, np.uint64)
+    _find_prompts(lists.offsets, lists.flat, out)
+    return out
+
+
+@lean
+def _find_prompts(offsets: Ints, flat: U64, out: U64) -> None:
+    for row in range(len(out)):
+        for k in range(offsets[row], offsets[row + 1]):
+            if flat[k] >> np.uint64(60) == _PAYLOAD:
+                out[row] = flat[k]
+
+
+def prompts_of(lists: Ragged | Lists) -> U64:
+    """Return the hash of each row's whole prompt, 0 without one: as it is kept, or else found here.
+
+    >>> prompts_of(Ragged(np.array([0, 1]), np.array([5], np.uint64))).tolist()
+    [0]
+    """
+    if isinstance(lists, Lists) and lists.kept:
+        return lists.kept.prompts()
+    return whole_prompts(lists.whole if isinstance(lists, Lists) else lists)
 
 
 def _empty_table(values: int) -> tuple[U64, Codes]:
@@ -228,16 +262,15 @@ def habits_of(
 
 
 def _ranges(held: list[Postings]) -> list[tuple[np.uint64, np.uint64]]:
-    """Cut the hashes into ranges, ends included, that hold about ``_MOST_AT_ONCE`` uses each."""
+    """Cut the hashes that say how prompts are built into ranges, ends included, of about ``_MOST_AT_ONCE`` uses."""
     step = max(1, _MOST_AT_ONCE // 64)
     cuts = [np.zeros(0, np.uint64)]
     for one in held:
         at = np.searchsorted(one.start, np.arange(step, int(one.start[-1]) + 1, step), "left") - 1
         cuts.append(one.values[at])
     edges = np.unique(np.sort(np.concatenate(cuts))[63::64])
-    last = np.uint64(2**64 - 1)
-    edges = edges[edges < last]
-    return list(zip([np.uint64(0), *(edges + np.uint64(1))], [*edges, last], strict=True))
+    edges = edges[edges < _LAST_STACK]
+    return list(zip([np.uint64(0), *(edges + np.uint64(1))], [*edges, _LAST_STACK], strict=True))
 
 
 def _crowded(mine: list[tuple[Places, Postings]], account: Codes, least: int) -> tuple[U64, Ints, Codes]:

@@ -106,6 +106,14 @@ class Rows:
         """
         return self._laid(np.empty(self.count, np.uint64), "template_id")
 
+    def prompts(self) -> U64:
+        """Return the hash of each exchange's whole prompt, 0 without a prompt.
+
+        >>> Rows([], Stored([]), np.zeros(0, np.int64)).prompts().tolist()
+        []
+        """
+        return self._laid(np.empty(self.count, np.uint64), "prompt")
+
     def capability(self) -> npt.NDArray[np.uint8]:
         """Return the capability class of each exchange, 0 for none.
 

@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 from stillwatch.signals.columns import Ragged
 from stillwatch.signals.fingerprint import marks
 from stillwatch.signals.hashing import FORMAT
-from stillwatch.signals.postings import Postings
+from stillwatch.signals.postings import Postings, whole_prompts
 from stillwatch.tables import EXCHANGES
 from stillwatch.tables.pieces import Piece, piece_batches, piece_column
 from stillwatch.tables.schema import FINGERPRINT_COLUMNS
@@ -35,13 +35,14 @@ from stillwatch.types import Progress, silent
 
 IN_MEMORY_ROWS = 1_000_000
 _TEXTS = ("system_text", "prompt_text", "tools_json")
-_LAYOUT = 2
+_LAYOUT = 3
 _LINES = 1 << 12
 _MARKS = [EXCHANGES.field(name) for name in FINGERPRINT_COLUMNS if name != "novelty"]
 _MADE = pa.schema([*_MARKS, pa.field("filled", pa.uint8())])
 """``filled`` has a bit for each of FINGERPRINT_COLUMNS that the row has."""
-_SCHEMA = _MADE.append(pa.field("row", pa.uint32()))
-"""``row`` is the row of the piece that a line is of: lines lie by account, and an account's by row."""
+_SCHEMA = _MADE.append(pa.field("row", pa.uint32())).append(pa.field("prompt", pa.uint64()))
+"""``row`` is the row of the piece that a line is of: lines lie by account, and an account's by row. ``prompt`` is the
+hash of the whole prompt, 0 without one."""
 _Kept = tuple[pa.Table | Path, Postings | Path]
 
 
@@ -195,7 +196,8 @@ def _postings(made: pa.Table) -> Postings:
 def _made(piece: Piece) -> pa.Table:
     order = pa.array(_by_account(piece))
     made = pa.Table.from_batches(fingerprints(piece), _MADE).combine_chunks().take(order)
-    return made.append_column(_SCHEMA.field("row"), order.cast(pa.uint32()))
+    prompts = pa.array(whole_prompts(Ragged.of(made["sketch"])))
+    return made.append_column(_SCHEMA.field("row"), order.cast(pa.uint32())).append_column("prompt", prompts)
 
 
 def _by_account(piece: Piece) -> npt.NDArray[np.int64]:

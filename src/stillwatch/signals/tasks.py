@@ -11,13 +11,15 @@ import scipy.sparse as sp
 from stillwatch.signals.columns import U64, Codes
 from stillwatch.signals.compiled import compiled, whole
 from stillwatch.signals.frame import Frame
+from stillwatch.signals.postings import postings_of
 from stillwatch.signals.sketch import Kind
 from stillwatch.signals.traits import incidence
 
 Labels = npt.NDArray[np.int16]
 TOPICS, FORMS, CAPABILITY_CUES, ELICITATION = (300, 500), (500, 600), (100, 300), (1, 100)
 WORD_BUCKETS = 256
-_WORD, _BUCKETS = np.uint64(Kind.WORD), np.uint64(WORD_BUCKETS)
+_BUCKETS = np.uint64(WORD_BUCKETS)
+_FIRST_WORD, _LAST_WORD = (np.uint64((int(Kind.WORD) << 60) + low) for low in (0, (1 << 60) - 1))
 
 
 @dataclass(frozen=True)
@@ -119,25 +121,25 @@ def _roots(counts: sp.csr_matrix) -> sp.csr_matrix:
 
 def _vocabulary(frame: Frame, use: npt.NDArray[np.bool_] | None) -> sp.csr_matrix:
     counts = np.zeros((frame.n_accounts, WORD_BUCKETS), np.float32)
-    for place, lists in frame.sketch:
-        _count_words(
-            frame.account[place], lists.offsets, lists.flat, np.ones(0, bool) if use is None else use[place], counts
-        )
+    for place, held in postings_of(frame.sketch):
+        words = held.within(_FIRST_WORD, _LAST_WORD)
+        there = np.ones(len(place), bool) if use is None else use[place]
+        _count_words(words.values, (words.start, words.rows), frame.account[place], there, counts)
     return _roots(sp.csr_matrix(counts))
 
 
 @compiled
 def _count_words(
-    account: Codes, offsets: npt.NDArray[np.int64], flat: U64, use: npt.NDArray[np.bool_],
+    values: U64, held: tuple[Codes, npt.NDArray[np.uint32]], account: Codes, use: npt.NDArray[np.bool_],
     counts: npt.NDArray[np.float32],
 ) -> None:  # fmt: skip
-    """Add the words of each row to its account's buckets; ``use`` says which rows count (all when empty)."""
-    for row in range(len(account)):
-        if len(use) and not use[row]:
-            continue
-        for k in range(offsets[row], offsets[row + 1]):
-            if flat[k] >> np.uint64(60) == _WORD:
-                counts[account[row], whole(flat[k] % _BUCKETS)] += np.float32(1.0)
+    """Add the words of the rows to use to the buckets of their accounts."""
+    start, rows = held
+    for i in range(len(values)):
+        bucket = whole(values[i] % _BUCKETS)
+        for k in range(start[i], start[i + 1]):
+            if use[rows[k]]:
+                counts[account[rows[k]], bucket] += np.float32(1.0)
 
 
 def _dense(block: sp.csr_matrix) -> npt.NDArray[np.float32]:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stillwatch.signals.columns import U64, Ints, blocks, tallies
+from stillwatch.signals.columns import Ints, blocks, tallies
 from stillwatch.signals.cues import CAPABILITIES
 from stillwatch.signals.frame import Frame
-from stillwatch.signals.sketch import Kind
+from stillwatch.signals.postings import prompts_of
 from stillwatch.signals.tasks import Tasks
 
 Mask = npt.NDArray[np.bool_]
@@ -154,20 +154,12 @@ def repeats(frame: Frame) -> npt.NDArray[np.uint32]:
 
     >>> from types import SimpleNamespace
     >>> from stillwatch.signals.frame import Ragged
+    >>> from stillwatch.signals.sketch import Kind
     >>> prompt = np.full(3, int(Kind.PAYLOAD) << 60, np.uint64)
     >>> repeats(SimpleNamespace(sketch=Ragged(np.array([0, 1, 2, 3, 3]), prompt), n_exchanges=4)).tolist()
     [3, 3, 3, 0]
     """
-    return tallies(_prompts(frame))
-
-
-def _prompts(frame: Frame) -> U64:
-    """Return the hash of each exchange's whole prompt, 0 without a prompt."""
-    out = np.zeros(frame.n_exchanges, np.uint64)
-    for place, lists in frame.sketch:
-        whole = (lists.flat >> np.uint64(60)) == np.uint64(Kind.PAYLOAD)
-        out[place[lists.rows()[whole]]] = lists.flat[whole]
-    return out
+    return tallies(prompts_of(frame.sketch))
 
 
 def _here(frame: Frame) -> npt.NDArray[np.uint32]:
@@ -175,13 +167,8 @@ def _here(frame: Frame) -> npt.NDArray[np.uint32]:
 
     Repeats over accounts are left to the evaluation test: a harvest that draws from a fixed corpus repeats there too.
     """
-    prompts, out = _prompts(frame), np.zeros(frame.n_exchanges, np.uint32)
-    for block in blocks(frame.account):
-        _, prompt = np.unique(prompts[block], return_inverse=True)
-        key = prompt.reshape(-1).astype(np.int64) * max(1, frame.n_accounts) + frame.account[block]
-        _, pair, counts = np.unique(key, return_inverse=True, return_counts=True)
-        out[block] = np.where(prompts[block] == 0, 0, counts[pair.reshape(-1)])
-    return out
+    prompts = prompts_of(frame.sketch)
+    return np.concatenate([tallies(prompts[block], frame.account[block]) for block in blocks(frame.account)])
 
 
 def _alone(frame: Frame) -> npt.NDArray[np.int8]:
