@@ -280,7 +280,7 @@ def _crowded(mine: list[tuple[Places, Postings]], account: Codes, least: int) ->
     for _, held in mine:
         _add_uses(held.values, held.start, cells, size)
     chosen = [_often(held.values, cells, size, min(least, 255)) for _, held in mine]
-    label = np.unique(np.concatenate([held.values[at] for (_, held), at in zip(mine, chosen, strict=True)]))
+    label = _distinct(np.concatenate([held.values[at] for (_, held), at in zip(mine, chosen, strict=True)]))
     places = [np.searchsorted(label, held.values[at]) for (_, held), at in zip(mine, chosen, strict=True)]
     start = np.zeros(len(label) + 1, np.int64)
     for (_, held), at, place in zip(mine, chosen, places, strict=True):
@@ -290,6 +290,12 @@ def _crowded(mine: list[tuple[Places, Postings]], account: Codes, least: int) ->
     for (rows, held), at, place in zip(mine, chosen, places, strict=True):
         _gather_uses(held.start, held.rows, at, place, account[rows], cursor, uses)
     return label, start, uses
+
+
+def _distinct(values: U64) -> U64:
+    """Return the distinct values, ascending; by sorting, which is many times as fast as NumPy's table of hashes."""
+    values.sort()
+    return values[np.concatenate(([True], values[1:] != values[:-1]))[: len(values)]]
 
 
 @lean
