@@ -182,3 +182,13 @@ def test_significant_is_a_number_json_can_hold(value: float) -> None:
 def test_iso_reads_back(seconds: int) -> None:
     """ISO 8601 in UTC, to the second here."""
     assert datetime.fromisoformat(iso(seconds * 1_000_000)).timestamp() == seconds
+
+
+def test_a_template_is_shown_by_its_first_exchange(recorded: Recorded, tiny_space: Space) -> None:
+    """A later exchange changes no head, whichever account it is of: so a grown dataset shows the same."""
+    frame, split = tiny_space.frame, recorded.judged.found.split
+    place = {name: row for row, name in enumerate(frame.exchange_ids.to_pylist())}
+    rows = split.rows[split.probability >= 0.5]
+    for row in template_rows(recorded, tiny_space):
+        alike = rows[frame.template[rows] == row["template_id"]]
+        assert frame.ts[place[row["exchange_id"]]] == frame.ts[alike].min()

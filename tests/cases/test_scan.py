@@ -12,12 +12,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from stillwatch.cases import scan as scanning
 from stillwatch.cases.folder import TABLES, ScanOutput
+from stillwatch.cases.inputs import DIGESTS, HEADS
 from stillwatch.cases.scan import LEAST_ACCOUNTS, ScanSettings, Stages, scan
+from stillwatch.cli import app
 from stillwatch.errors import DatasetError
 from stillwatch.signals import stored
+from stillwatch.signals.stored import kept_files
 from stillwatch.tables import Dataset
 
 WriteDataset = Callable[..., Dataset]
@@ -152,6 +156,29 @@ def test_a_redelivered_row_is_refused_and_nothing_is_lost(write_dataset: WriteDa
     again.unlink()
     scan(dataset, out, kept)
     assert results(out) == before
+
+
+def test_a_day_delivered_anew_is_read_anew_and_forgotten_accounts_leave_nothing(tiny: Dataset, tmp_path: Path) -> None:
+    """A file with other rows under its old name gives the scan of what is there now; after `forget` no partial result
+    is kept, and the search of the folder finds nothing.
+    """
+    copy, kept, out = tmp_path / "data", tmp_path / "kept", tmp_path / "out"
+    shutil.copytree(tiny.path, copy, ignore=shutil.ignore_patterns("labels"))
+    scan(Dataset.open(copy), out, ScanSettings(keep=kept))
+    file = Dataset.open(copy).exchange_files()[3]
+    pq.write_table(pq.read_table(file).slice(500), file)
+    shutil.copytree(out, tmp_path / "again")
+    scan(Dataset.open(copy), out, ScanSettings(keep=kept))
+    scan(Dataset.open(copy), tmp_path / "again")
+    assert results(out) == results(tmp_path / "again")
+    gone = ScanOutput.open(out).table("members")["account_id"][0].as_py()
+    assert kept_files(kept)
+    assert (kept / HEADS).exists()
+    done = CliRunner().invoke(
+        app, ["forget", str(copy), "--account", gone, "--scan", str(out), "--keep", str(kept), "--yes", "--json"]
+    )
+    assert (done.exit_code, json.loads(done.stdout)["left"]) == (0, [])
+    assert {file.name for file in kept.iterdir()} == {DIGESTS}
 
 
 def test_a_scan_since_a_day_is_one_of_a_dataset_that_begins_there(

@@ -293,12 +293,13 @@ def exchange_table(recorded: Recorded, space: Space) -> pa.Table:
 def template_rows(recorded: Recorded, space: Space) -> list[dict[str, Any]]:
     """Return the rows of ``templates.parquet``: the constructions most used in the campaign's exchanges.
 
-    In place of ``head`` they have ``exchange_id``: the exchange whose prompt shows it.
+    In place of ``head`` they have ``exchange_id``: the exchange whose prompt shows it, the first that there was, so
+    that it stays the same as the dataset grows.
 
     >>> from types import SimpleNamespace
     >>> found = SimpleNamespace(split=SimpleNamespace(rows=np.array([0, 1]), probability=np.ones(2)))
     >>> recorded = SimpleNamespace(judged=SimpleNamespace(found=found), lineage=SimpleNamespace(campaign_id="SW-1"))
-    >>> frame = SimpleNamespace(template=np.array([7, 7]), account=np.array([0, 1]))
+    >>> frame = SimpleNamespace(template=np.array([7, 7]), account=np.array([0, 1]), ts=np.array([5, 9]))
     >>> frame.exchange_ids = pa.array(["e1", "e2"])
     >>> row = template_rows(recorded, SimpleNamespace(frame=frame))[0]
     >>> row["template_id"], row["exchange_id"], row["accounts"]
@@ -314,16 +315,19 @@ def template_rows(recorded: Recorded, space: Space) -> list[dict[str, Any]]:
         else np.zeros((0, 2), int)
     )
     accounts = np.bincount(pairs[:, 0].astype(np.int64), minlength=len(ids))
+    by_time = np.lexsort((rows, frame.ts[rows], inverse.reshape(-1)))
+    first = rows[by_time[np.cumsum(exchanges) - exchanges]]
     top = np.lexsort((ids, -exchanges, -accounts))[:_MOST_TEMPLATES]
+    shown = frame.exchange_ids.take(pa.array(first[top])).to_pylist()
     return [
         {
             "campaign_id": recorded.lineage.campaign_id,
             "template_id": int(ids[i]),
-            "exchange_id": frame.exchange_ids[int(rows[np.argmax(inverse.reshape(-1) == i)])].as_py(),
+            "exchange_id": name,
             "accounts": int(accounts[i]),
             "exchanges": int(exchanges[i]),
         }
-        for i in top
+        for i, name in zip(top, shown, strict=True)
     ]
 
 

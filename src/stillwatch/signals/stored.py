@@ -33,7 +33,7 @@ from stillwatch.tables.pieces import Piece, piece_batches, piece_column
 from stillwatch.tables.schema import FINGERPRINT_COLUMNS
 from stillwatch.types import Progress, silent
 
-IN_MEMORY_ROWS = 1_000_000
+IN_MEMORY_ROWS = 500_000
 _TEXTS = ("system_text", "prompt_text", "tools_json")
 _LAYOUT = 3
 _LINES = 1 << 12
