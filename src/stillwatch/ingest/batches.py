@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stillwatch.errors import ConfigError
+from stillwatch.ingest.columns import Columns
 from stillwatch.ingest.reader import Cells, Record
 from stillwatch.tables import EXCHANGES
 from stillwatch.tables.schema import FINGERPRINT_COLUMNS, TEXT_COLUMNS
@@ -44,6 +45,15 @@ class Batch:
         for name in TEXT_COLUMNS:
             if name in cells:
                 self.bytes += len(str(cells[name][0]))
+
+    def extend(self, columns: Columns, rows: int) -> None:
+        """Add finished rows, column by column."""
+        for name, held in self._columns.items():
+            held.extend(columns[name].values if name in columns else [None] * rows)
+        self.rows += rows
+        for name in TEXT_COLUMNS:
+            if name in columns:
+                self.bytes += sum(map(len, filter(None, columns[name].values)))
 
     def is_full(self) -> bool:
         """Say whether it is time to write: enough rows, or enough text."""

@@ -8,7 +8,7 @@ from stillwatch.ingest.decode import compact, embedded
 from stillwatch.ingest.messages import conversation, text_of
 from stillwatch.ingest.reader import Cells, first
 
-_REFUSALS = ("refusal", "content_filter")
+REFUSALS = ("refusal", "content_filter")
 
 
 def put(cells: Cells, column: str, value: object, origin: str) -> None:
@@ -110,7 +110,7 @@ def _chat_answer(cells: Cells, choices: list[Any], at: str) -> None:
         message = choice.get("message")
         message = message if isinstance(message, dict) else choice
         content, refusal = message.get("content", message.get("text")), message.get("refusal")
-        texts.append(_answer_text(content) or (refusal if isinstance(refusal, str) else ""))
+        texts.append(answer_text(content) or (refusal if isinstance(refusal, str) else ""))
         stop = stop or choice.get("finish_reason")
         refused = refused or bool(refusal)
     _answer(cells, texts, stop, refused, f"{at}.choices")
@@ -139,10 +139,15 @@ def _parts(item: Any) -> list[dict[str, Any]]:
 
 
 def _blocks_answer(cells: Cells, body: dict[str, Any], at: str) -> None:
-    _answer(cells, [_answer_text(body["content"])], body.get("stop_reason"), False, f"{at}.content")
+    _answer(cells, [answer_text(body["content"])], body.get("stop_reason"), False, f"{at}.content")
 
 
-def _answer_text(content: Any) -> str:
+def answer_text(content: Any) -> str:
+    """Return the text of an answer's content: text, or the text parts of a list.
+
+    >>> answer_text("Hi"), answer_text([{"type": "text", "text": "H"}, {"type": "image"}, {"text": "i"}])
+    ('Hi', 'Hi')
+    """
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []
@@ -152,7 +157,7 @@ def _answer_text(content: Any) -> str:
 def _answer(cells: Cells, texts: list[Any], stop: Any, refused: bool, origin: str) -> None:
     put(cells, "response_text", "\n".join(text for text in texts if isinstance(text, str) and text), origin)
     put(cells, "stop_reason", stop, origin)
-    put(cells, "refused", refused or stop in _REFUSALS, origin)
+    put(cells, "refused", refused or stop in REFUSALS, origin)
 
 
 def usage_cells(cells: Cells, usage: Any, at: str) -> None:

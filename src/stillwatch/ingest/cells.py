@@ -269,7 +269,8 @@ def _by_type(kind: pa.DataType) -> Converter:
 
 
 CONVERT = {"exchanges": converters(EXCHANGES), "accounts": converters(ACCOUNTS), "launches": converters(LAUNCHES)}
-_IDS = ("account_id", "api_key_id", "end_user_id", "session_id")
+REQUIRED = ("account_id", "ts", "model")
+IDS = ("account_id", "api_key_id", "end_user_id", "session_id")
 
 
 @dataclass(slots=True)
@@ -315,11 +316,13 @@ def finish_exchange(cells: Cells, desk: Desk) -> Cells:
             raise RowError(f"{column} (from {origin}): {error}") from None
         if value is not None:
             done[column] = (value, origin)
-    for column in ("account_id", "ts", "model"):
+    for column in REQUIRED:
         if column not in done:
             raise RowError(f"{column} is missing")
-    _check_time(done["ts"], desk.now_us)
-    for column in _IDS:
+    moment, origin = done["ts"]
+    if wrong := check_time(moment, desk.now_us):
+        raise RowError(f"ts (from {origin}): {wrong}")
+    for column in IDS:
         if column in done:
             value, origin = done[column]
             done[column] = (sealed_id(desk.key, str(value)), origin)
@@ -328,14 +331,19 @@ def finish_exchange(cells: Cells, desk: Desk) -> Cells:
     return done
 
 
-def _check_time(cell: tuple[object, str], now_us: int) -> None:
-    moment = cell[0]
+def check_time(moment: object, now_us: int) -> str | None:
+    """Say what is wrong with a time, in microseconds since 1970, when it cannot be that of an exchange.
+
+    >>> check_time(0, 1_800_000_000_000_000)
+    '1970-01-01T00:00:00Z is before 2015, when nobody sold a language model'
+    """
     if not isinstance(moment, int):
-        raise RowError("ts is missing")
+        return "is missing"
     if moment > now_us + _DAY_US:
-        raise RowError(f"ts (from {cell[1]}): {_shown(moment)} lies in the future")
+        return f"{_shown(moment)} lies in the future"
     if moment < _EARLIEST_US:
-        raise RowError(f"ts (from {cell[1]}): {_shown(moment)} is before 2015, when nobody sold a language model")
+        return f"{_shown(moment)} is before 2015, when nobody sold a language model"
+    return None
 
 
 def _shown(moment: int) -> str:
@@ -345,20 +353,28 @@ def _shown(moment: int) -> str:
         return f"{moment} microseconds since 1970"
 
 
-def _place(done: Cells, desk: Desk) -> None:
-    """Hash the address, after deriving its prefix and what the networks file knows of it."""
-    value, origin = done["ip"]
-    raw = str(value)
-    if raw.startswith(PREFIX):
-        return
+def derived(raw: str, origin: str, desk: Desk) -> tuple[str | None, list[tuple[str, object, str]]]:
+    """Return the hash of a raw address, and what follows from it: (column, value, where from); None when it is none.
+
+    >>> derived("no address", "client.address", Desk(Key(b"0123456789abcdef"), now_us=0))
+    (None, [])
+    """
     found = desk.place(raw)
     if found is None:
         desk.notes["addresses that are none, left out"] += 1
-        del done["ip"]
-        return
+        return None, []
     hashed, prefix, known = found
-    done["ip"] = (hashed, origin)
-    done.setdefault("ip_prefix", (prefix, f"derived from {origin}"))
-    for column, fact in (("asn", known.asn), ("network_kind", known.kind), ("country", known.country)):
-        if fact is not None:
-            done.setdefault(column, (fact, "networks file"))
+    facts = (("asn", known.asn), ("network_kind", known.kind), ("country", known.country))
+    more = [(column, fact, "networks file") for column, fact in facts if fact is not None]
+    return hashed, [("ip_prefix", prefix, f"derived from {origin}"), *more]
+
+
+def _place(done: Cells, desk: Desk) -> None:
+    """Hash the address, after deriving its prefix and what the networks file knows of it."""
+    value, origin = done.pop("ip")
+    raw = str(value)
+    hashed, facts = (raw, []) if raw.startswith(PREFIX) else derived(raw, origin, desk)
+    if hashed is not None:
+        done["ip"] = (hashed, origin)
+    for column, fact, whence in facts:
+        done.setdefault(column, (fact, whence))

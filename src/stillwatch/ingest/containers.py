@@ -17,7 +17,7 @@ from stillwatch.ingest.decode import NotJson, decode
 from stillwatch.ingest.otlp import proto_items
 from stillwatch.ingest.reader import Record, Rejected
 from stillwatch.ingest.sources import PACKED, SourceFile
-from stillwatch.ingest.streams import Broken, chunks, lines
+from stillwatch.ingest.streams import Broken, Line, chunks, lines
 from stillwatch.ingest.values import json_values
 
 Found = Record | Rejected
@@ -103,17 +103,27 @@ def records(
 
 
 def _json_lines(name: str, blocks: Iterator[bytes], limits: Limits) -> Iterator[Found]:
-    for number, data, too_long in lines(blocks, limits.line_bytes):
-        if too_long:
-            yield Rejected(Record(None, name, number, data), _long(limits))
-        elif data and not data.isspace():
-            try:
-                value = decode(data)
-            except NotJson as error:
-                yield Rejected(Record(None, name, number, data), error.reason, error.column)
-                continue
-            for part in value if isinstance(value, list) else (value,):
-                yield Record(part, name, number, data)
+    for line in lines(blocks, limits.line_bytes):
+        yield from json_line(name, line, limits)
+
+
+def json_line(name: str, line: Line, limits: Limits) -> Iterator[Found]:
+    """Yield the records of a line of JSON: one, none when it is blank, or the items of a list; or a reject.
+
+    >>> [found.value for found in json_line("a.jsonl", Line(1, b'[{"a": 1}, {"a": 2}]'), Limits())]
+    [{'a': 1}, {'a': 2}]
+    """
+    number, data, too_long = line
+    if too_long:
+        yield Rejected(Record(None, name, number, data), _long(limits))
+    elif data and not data.isspace():
+        try:
+            value = decode(data)
+        except NotJson as error:
+            yield Rejected(Record(None, name, number, data), error.reason, error.column)
+            return
+        for part in value if isinstance(value, list) else (value,):
+            yield Record(part, name, number, data)
 
 
 def _long(limits: Limits) -> str:

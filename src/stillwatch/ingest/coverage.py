@@ -36,6 +36,20 @@ class Coverage:
             if column not in leave_out:
                 sources[column, origin] += 1
 
+    def count_columns(self, origins: Mapping[str, Iterable[str | None]], rows: int) -> None:
+        """Count added rows by the origins of each column; None is a row without it.
+
+        >>> coverage = Coverage()
+        >>> coverage.count_columns({"ip": ["client.address", None]}, 2)
+        >>> coverage.rows, coverage.filled("ip")
+        (2, 1)
+        """
+        self.rows += rows
+        for column, found in origins.items():
+            for origin, count in Counter(found).items():
+                if origin is not None:
+                    self.sources[column, origin] += count
+
     def filled(self, column: str) -> int:
         """Return how many rows have the column."""
         return sum(count for (name, _), count in self.sources.items() if name == column)

@@ -6,7 +6,7 @@ The shipped map is ``identity.toml`` beside this module; a user's file overrides
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stillwatch.errors import ConfigError
-from stillwatch.ingest.paths import getter
+from stillwatch.ingest.paths import Finder, Place
 from stillwatch.ingest.places import nearest, read_toml
 from stillwatch.ingest.reader import Cells
 from stillwatch.tables.schema import EXCHANGE_COLUMNS, FINGERPRINT_COLUMNS
@@ -23,34 +23,50 @@ _NEVER = {*FINGERPRINT_COLUMNS, "source", "source_line", "ip_prefix"}
 MAPPABLE = tuple(c.name for c in EXCHANGE_COLUMNS if c.privacy != "content" and c.name not in _NEVER)
 _FORMATS = ("otel", "litellm", "litellm-spend", "openai", "anthropic")
 
-_Lookup = tuple[str, Callable[[Any], Any]]
+
+@dataclass(frozen=True, slots=True)
+class Lookups:
+    """The attributes to look at for each column of a format, in order, compiled; or a constant's cell."""
+
+    columns: tuple[tuple[str, tuple[Place, ...], tuple[object, str] | None], ...]
+    finder: Finder
+
+    def cells(self, record: Mapping[str, Any]) -> Cells:
+        """Return the cells of the columns for which the record holds something."""
+        cells: Cells = {}
+        held, get = self.finder.held(record), self.finder.get
+        for column, places, constant in self.columns:
+            for place in places:
+                found = record[place.path] if place.path in record else get(record, held, place) if held else None
+                if found is not None and found != "":
+                    cells[column] = (found, place.path)
+                    break
+            if constant is not None:
+                cells[column] = constant
+        return cells
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityMap:
     """For each format and column the attributes to look at, in order, compiled."""
 
-    lookups: Mapping[str, tuple[tuple[str, tuple[_Lookup, ...]], ...]]
+    lookups: Mapping[str, Lookups]
 
-    def cells(self, form: str, value: Any) -> Cells:
+    def cells(self, form: str, value: Mapping[str, Any]) -> Cells:
         """Return the identity cells of a record of the format; absent attributes give no cell.
 
         >>> default_identity().cells("litellm", {"end_user": "u1", "metadata": {"user_api_key_hash": "k"}})
         {'account_id': ('k', 'metadata.user_api_key_hash'), 'api_key_id': ('k', 'metadata.user_api_key_hash'), \
 'end_user_id': ('u1', 'end_user')}
         """
-        cells: Cells = {}
-        for column, candidates in self.lookups.get(form, ()):
-            for origin, get in candidates:
-                found = get(value)
-                if found is not None and found != "":
-                    cells[column] = (found, origin)
-                    break
-        return cells
+        return self.lookups[form].cells(value)
 
     def origins(self, form: str, column: str) -> list[str]:
         """Return where a column is looked for, for messages to people."""
-        return [origin for name, lookups in self.lookups.get(form, ()) if name == column for origin, _ in lookups]
+        for name, places, constant in self.lookups[form].columns:
+            if name == column:
+                return ["constant"] if constant else [place.path for place in places]
+        return []
 
 
 def load_identity(path: Path | None = None) -> IdentityMap:
@@ -99,12 +115,24 @@ def _shipped() -> dict[str, dict[str, Any]]:
 
 
 def _compile(table: Mapping[str, Mapping[str, Any]]) -> IdentityMap:
-    return IdentityMap({form: tuple((c, _lookups(v)) for c, v in columns.items()) for form, columns in table.items()})
+    return IdentityMap({form: _lookups(columns) for form, columns in table.items()})
 
 
-def _lookups(value: Any) -> tuple[_Lookup, ...]:
-    if isinstance(value, dict):
-        constant = value["constant"]
-        return (("constant", lambda _: constant),)
-    names = [value] if isinstance(value, str) else value
-    return tuple((name, getter(name)) for name in names)
+def _lookups(columns: Mapping[str, Any]) -> Lookups:
+    named = {column: _names(value) for column, value in columns.items()}
+    finder, places = Finder.of(name for names in named.values() for name in names)
+    each = iter(places)
+    return Lookups(
+        tuple(
+            (column, tuple(next(each) for _ in names), _constant(columns[column])) for column, names in named.items()
+        ),
+        finder,
+    )
+
+
+def _names(value: Any) -> list[str]:
+    return [] if isinstance(value, dict) else [value] if isinstance(value, str) else value
+
+
+def _constant(value: Any) -> tuple[object, str] | None:
+    return (value["constant"], "constant") if isinstance(value, dict) and value["constant"] not in (None, "") else None

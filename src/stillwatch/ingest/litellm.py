@@ -7,6 +7,7 @@ from typing import Any
 from stillwatch.ingest.bodies import parameters, put, response_cells, said, usage_cells
 from stillwatch.ingest.decode import embedded
 from stillwatch.ingest.identity import IdentityMap
+from stillwatch.ingest.litellm_lane import payload_lane
 from stillwatch.ingest.paths import getter
 from stillwatch.ingest.reader import Cells, Each, Mapper, Plan, Reader, first
 
@@ -124,5 +125,7 @@ def _spend(plan: Plan) -> Mapper:
     return Each(lambda value: spend_cells(value, plan.identity))
 
 
-LITELLM = Reader("litellm", "LiteLLM StandardLoggingPayload: JSON array, NDJSON", is_payload, _payloads)
+LITELLM = Reader(
+    "litellm", "LiteLLM StandardLoggingPayload: JSON array, NDJSON", is_payload, _payloads, lane=payload_lane
+)
 LITELLM_SPEND = Reader("litellm-spend", "LiteLLM_SpendLogs exports: CSV, NDJSON, JSON, Parquet", is_spend, _spend)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from stillwatch.ingest.decode import embedded
 
@@ -38,6 +39,69 @@ def getter(path: str) -> Callable[[Any], Any]:
     return get
 
 
+class Place(NamedTuple):
+    """A path compiled for :class:`Finder`: as one flat key, the number of what holds its last step, and that step."""
+
+    path: str
+    holder: int | None
+    leaf: str
+    is_header: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """Looks many paths up in a record, by the rules of :func:`getter`; what several of them share is opened once.
+
+    >>> finder, places = Finder.of(["user", "metadata.key", "metadata.headers.x-ja4"])
+    >>> record = {"user": "u", "metadata": '{"key": "k", "headers": {"X-JA4": "t13"}}'}
+    >>> held = finder.held(record)
+    >>> [finder.get(record, held, place) for place in places]
+    ['u', 'k', 't13']
+    """
+
+    holders: tuple[Place, ...]
+    keys: frozenset[str]
+
+    @classmethod
+    def of(cls, paths: Iterable[str]) -> tuple[Finder, list[Place]]:
+        """Compile paths; returns the finder and the place of each path."""
+        holders: dict[str, Place] = {}
+        places = [_placed(path, holders) for path in paths]
+        return cls(tuple(holders.values()), frozenset(holders)), places
+
+    def held(self, record: Mapping[str, Any]) -> list[Any]:
+        """Return what holds the last steps, opened; nothing when the record has no member on the way to any."""
+        found: list[Any] = []
+        if not self.keys.isdisjoint(record):
+            for place in self.holders:
+                inner = self.get(record, found, place)
+                found.append(embedded(inner) if type(inner) is str else inner)
+        return found
+
+    @staticmethod
+    def get(record: Mapping[str, Any], held: list[Any], place: Place) -> Any:
+        """Return what stands at a place, or None."""
+        path, holder, leaf, is_header = place
+        if path in record:
+            return record[path]
+        if holder is None or not held:
+            return None
+        inner = held[holder]
+        if type(inner) is dict:
+            found = inner.get(leaf)
+            return any_case(inner, leaf) if found is None and is_header else found
+        return _walk(inner, ["", leaf])
+
+
+def _placed(path: str, holders: dict[str, Place]) -> Place:
+    """Return the place of a path, after that of all that stands before its last step."""
+    before, _, leaf = path.rpartition(".")
+    if before and before not in holders:
+        holders[before] = _placed(before, holders)
+    number = list(holders).index(before) if before else None
+    return Place(path, number, leaf, before.endswith("headers"))
+
+
 def _walk(value: Any, steps: list[str]) -> Any:
     """Follow the steps after the first, which names what ``value`` was found under."""
     for position in range(1, len(steps)):
@@ -47,7 +111,7 @@ def _walk(value: Any, steps: list[str]) -> Any:
         if isinstance(value, dict):
             found = value.get(step)
             if found is None and steps[position - 1].endswith("headers"):
-                found = _any_case(value, step)
+                found = any_case(value, step)
             value = found
         elif isinstance(value, list) and step.isdigit() and int(step) < len(value):
             value = value[int(step)]
@@ -56,6 +120,11 @@ def _walk(value: Any, steps: list[str]) -> Any:
     return value
 
 
-def _any_case(headers: dict[str, Any], name: str) -> Any:
+def any_case(headers: Mapping[str, Any], name: str) -> Any:
+    """Return a header whatever its case and whether it is written with - or _, or None.
+
+    >>> any_case({"X_JA4": "t13"}, "x-ja4")
+    't13'
+    """
     wanted = name.lower().replace("_", "-")
     return next((value for key, value in headers.items() if str(key).lower().replace("_", "-") == wanted), None)

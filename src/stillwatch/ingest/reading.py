@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stillwatch.errors import ConfigError, InputError
 from stillwatch.ingest.catalogue import READERS, recognise
-from stillwatch.ingest.containers import Limits, container_of, first_values, records
+from stillwatch.ingest.containers import Limits, container_of, first_values, json_line, records
 from stillwatch.ingest.fieldmap import FieldMap
 from stillwatch.ingest.identity import IdentityMap, default_identity
+from stillwatch.ingest.lanes import AT_ONCE, Block, Lane
 from stillwatch.ingest.networks import Networks
 from stillwatch.ingest.places import nearest
 from stillwatch.ingest.reader import Mapper, Outcome, Plan, Reader, Record, Rejected, Table, kind_of
 from stillwatch.ingest.sources import SourceFile, find_files
-from stillwatch.ingest.streams import Broken
+from stillwatch.ingest.streams import Broken, Line, chunks, lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +109,11 @@ class Reading:
     truncated: list[str] = field(default_factory=list)
     _mappers: dict[str, Mapper] = field(default_factory=dict)
 
-    def outcomes(self, *, limit: int | None = None) -> Iterator[tuple[Table, Outcome]]:
+    def outcomes(self, *, limit: int | None = None) -> Iterator[tuple[Table, Outcome | Block]]:
         """Yield every outcome with the table it is for, files in order, then what waited for its other half.
 
-        ``limit`` stops each file after so many records (for a preview). Raises
+        Lines that a reader's fast lane takes come in blocks. ``limit`` stops each file after so many records, and
+        takes no lane (for a preview). Raises
         :class:`~stillwatch.ingest.streams.Broken` at the break of a damaged file, unless truncated files are
         allowed: then its name goes to ``truncated``.
         """
@@ -122,12 +124,18 @@ class Reading:
             for outcome in mapper.finish():
                 yield READERS[name].table, outcome
 
-    def _file(self, one: Input, reader: Reader, limit: int | None) -> Iterator[tuple[Table, Outcome]]:
+    def _file(self, one: Input, reader: Reader, limit: int | None) -> Iterator[tuple[Table, Outcome | Block]]:
+        plan = Plan(self.options.identity, self.options.field_map, self.options.join_window)
         if reader.name not in self._mappers:
-            plan = Plan(self.options.identity, self.options.field_map, self.options.join_window)
             self._mappers[reader.name] = reader.open(plan)
         mapper, table = self._mappers[reader.name], reader.table
+        usual = reader.lane and limit is None and one.container == "ndjson"
+        lane = reader.lane(plan) if reader.lane and usual else None
         try:
+            if lane:
+                for found_by_lane in self._by_lane(one, lane, mapper):
+                    yield table, found_by_lane
+                return
             for seen, found in enumerate(self._records(one)):
                 if limit is not None and seen >= limit:
                     return
@@ -141,6 +149,41 @@ class Reading:
                 hint = f"{error.message} (--allow-truncated takes the rows before the break)"
                 raise Broken(hint, path=error.path, line=error.line, column=error.column) from error
             self.truncated.append(str(error))
+
+    def _by_lane(self, one: Input, lane: Lane, mapper: Mapper) -> Iterator[Outcome | Block]:
+        """Yield blocks of the lines that the lane takes, and outcomes of the others, in order."""
+        held: list[tuple[Line, Any]] = []
+        try:
+            for line in lines(chunks(one.file.path, self.moved), self.options.limits.line_bytes):
+                taken = None if line.too_long else lane.takes(line.data)
+                if taken is not None:
+                    held.append((line, taken))
+                if held and (taken is None or len(held) == AT_ONCE):
+                    yield self._block(one, lane, mapper, held)
+                    held = []
+                if taken is None:
+                    yield from self._one_by_one(one, mapper, [line])
+        except Broken as error:
+            if held:
+                yield self._block(one, lane, mapper, held)
+            raise Broken(error.message, path=one.file.name, line=error.line, column=error.column) from error
+        if held:
+            yield self._block(one, lane, mapper, held)
+
+    def _block(self, one: Input, lane: Lane, mapper: Mapper, held: list[tuple[Line, Any]]) -> Block:
+        taken = [line for line, _ in held]
+        columns = lane.columns([value for _, value in held])
+        return Block(
+            columns, one.file.name, [line.number for line in taken], lambda: self._one_by_one(one, mapper, taken)
+        )
+
+    def _one_by_one(self, one: Input, mapper: Mapper, taken: list[Line]) -> Iterator[Outcome]:
+        for line in taken:
+            for found in json_line(one.file.name, line, self.options.limits):
+                if isinstance(found, Rejected):
+                    yield found
+                else:
+                    yield from mapper.feed(found)
 
     def _records(self, one: Input) -> Iterator[Record | Rejected]:
         return records(one.file, one.container, self.options.limits, self.moved)

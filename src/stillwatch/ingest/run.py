@@ -15,8 +15,10 @@ from stillwatch.errors import TooManyRejects
 from stillwatch.ingest.accounts import finish_account, finish_launch, merge
 from stillwatch.ingest.batches import Batch, Fingerprint, without_content
 from stillwatch.ingest.cells import Desk, finish_exchange
+from stillwatch.ingest.columns import Column, Columns, finish_columns
 from stillwatch.ingest.coverage import Coverage, encoded, total
 from stillwatch.ingest.decode import canonical_bytes
+from stillwatch.ingest.lanes import Block
 from stillwatch.ingest.privacy import Key
 from stillwatch.ingest.reader import Cells, Mapped, Outcome, Record, Rejected, RowError, Skipped, Table
 from stillwatch.ingest.reading import Input, Options, Reading, find_inputs
@@ -103,6 +105,7 @@ class _Run:
         self.accounts: dict[str, dict[str, Any]] = {}
         self.launches: dict[str, dict[str, Any]] = {}
         self.truncated: list[str] = []
+        self._left_out = _CONTENT if options.content_free else ()
         self._known_accounts = set(dataset.accounts().column("account_id").to_pylist())
         self._copies: Counter[tuple[str, bytes]] = Counter()
         self._digest = hashlib.sha256()
@@ -121,7 +124,10 @@ class _Run:
 
         reading = Reading(inputs, self.options, moved, self.truncated)
         for table, outcome in reading.outcomes():
-            self._take(table, outcome)
+            if isinstance(outcome, Block):
+                self._block(outcome)
+            else:
+                self._take(table, outcome)
         self._flush()
 
     def _take(self, table: Table, outcome: Outcome) -> None:
@@ -134,6 +140,35 @@ class _Run:
             self.skips[outcome.reason] += 1
         else:
             self.rejects.add(outcome, table)
+
+    def _block(self, block: Block) -> None:
+        """Take exchanges that come as columns; one by one, when any of them cannot be finished or has no id."""
+        columns = block.columns
+        try:
+            finish_columns(columns, self.desk, required=("exchange_id",))
+        except RowError:
+            for outcome in block.one_by_one():
+                self._take("exchanges", outcome)
+            return
+        columns["source"] = Column([block.source] * len(block.lines), [])
+        columns["source_line"] = Column(list(block.lines), [])
+        fresh = [at for at, name in enumerate(columns["exchange_id"].values) if self.seen.add(name)]
+        if len(fresh) < len(block.lines):
+            self.duplicates += len(block.lines) - len(fresh)
+            columns = {name: column.taken(fresh) for name, column in columns.items()}
+        if fresh:
+            self._extend(columns, len(fresh))
+
+    def _extend(self, columns: Columns, rows: int) -> None:
+        self.good["exchanges"] += rows
+        self._digest.update("".join(f"{name}\n" for name in columns["exchange_id"].values).encode())
+        self.accounts_seen.update(columns["account_id"].values)
+        self.coverage.count_columns(
+            {name: column.origins for name, column in columns.items() if name not in self._left_out}, rows
+        )
+        self.batch.extend(columns, rows)
+        if self.batch.is_full():
+            self._flush()
 
     def _finish(self, table: Table, cells: Cells, record: Record) -> None:
         if table == "exchanges":
@@ -156,7 +191,7 @@ class _Run:
         self.good["exchanges"] += 1
         self._digest.update(name.encode() + b"\n")
         self.accounts_seen.add(str(done["account_id"][0]))
-        self.coverage.count(done, leave_out=_CONTENT if self.options.content_free else ())
+        self.coverage.count(done, leave_out=self._left_out)
         self.batch.add(done, record)
         if self.batch.is_full():
             self._flush()
