@@ -66,10 +66,10 @@ protos: ## make the Envoy messages anew from their .proto file (protoc of grpcio
 	.venv-protos/bin/python -m grpc_tools.protoc -I src --python_out=src --pyi_out=src src/stillwatch/service/protos/envoy.proto
 	rm -rf .venv-protos
 
-bench: $(VENV)/.installed ## speed and memory of a scan's stages as ratios to this machine's floors and growth (WORLD=seed SCALE=0.1)
+bench: $(VENV)/.installed ## speed and memory of ingest and of a scan's stages as ratios to this machine's floors, and growth (WORLD=seed SCALE=0.1)
 	$(BIN)/python -m benchmarks.text_kernel
+	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.stages --world $(WORLD) --scale $(SCALE)
-	$(BIN)/python -m benchmarks.growth bench/$(WORLD)-$(SCALE)
 
 clean: ## remove what the two commands made
 	rm -rf $(VENV) $(PEERS) $(LITELLM) demo bench build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

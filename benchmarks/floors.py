@@ -8,6 +8,7 @@ Seconds are CPU seconds of this process (user and system), the least of some rou
 from __future__ import annotations
 
 import argparse
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from stillwatch.tables.engines import connect
 from stillwatch.tables.pieces import piece_batches, pieces
 
 STRINGS = ("account_id", "model", "ip", "ip_prefix", "country", "user_agent", "session_id")
+_BEGUN = time.perf_counter()
 TEXTS = ("prompt_text", "system_text", "tools_json")
 
 
@@ -57,6 +59,7 @@ HEAD = f"{'':<38}{'wall s':>8}{'CPU s':>8}{'peak MB':>8}{'rows/CPU s':>12}{'MB/s
 
 def cost(name: str, work: Callable[[], object], *, rows: int = 0, size: int = 0, rounds: int = 1) -> Cost:
     """Do some work ``rounds`` times; return the least seconds and the greatest memory."""
+    begins(name)
     best: list[tuple[float, float]] = []
     watch = _Watch()
     with watch:
@@ -65,6 +68,11 @@ def cost(name: str, work: Callable[[], object], *, rows: int = 0, size: int = 0,
             work()
             best.append((time.perf_counter() - wall, time.process_time() - cpu))
     return Cost(name, min(b[0] for b in best), min(b[1] for b in best), watch.peak_mb, rows, size)
+
+
+def begins(name: str) -> None:
+    """Say on stderr what begins now, and how long this program has been at it."""
+    print(f"[{time.perf_counter() - _BEGUN:5.0f} s] {name} …", file=sys.stderr, flush=True)
 
 
 class _Watch:
@@ -99,18 +107,18 @@ def scanned(dataset: Dataset, columns: tuple[str, ...]) -> Cost:
     return cost(f"scan of {len(columns)} string columns", lambda: connection.to_pyarrow(work), rows=rows, rounds=3)
 
 
-def text_scanned(dataset: Dataset) -> Cost:
-    """Read the text columns through DuckDB on one thread and add up their lengths."""
+def text_scanned(dataset: Dataset, size: int) -> Cost:
+    """Read the text columns, of so many bytes, through DuckDB on one thread and add up their lengths."""
     connection = connect(threads=1)
     table = dataset.exchanges(connection)
     work = table.aggregate(**{name: table[name].length().sum() for name in TEXTS})
-    size = text_size(dataset)
     rows = dataset.count_exchanges()
     return cost("scan of the text", lambda: connection.to_pyarrow(work), rows=rows, size=size, rounds=3)
 
 
 def text_size(dataset: Dataset) -> int:
     """Return the bytes of text of a dataset."""
+    begins("size of the text")
     found = 0
     for piece in pieces(dataset):
         for batch in piece_batches(piece, list(TEXTS)):
@@ -169,7 +177,7 @@ def main() -> None:
     parser.add_argument("dataset", type=Path)
     dataset = Dataset.open(parser.parse_args().dataset)
     print(HEAD)
-    for floor in (scanned(dataset, STRINGS), text_scanned(dataset), bytes_touched(dataset)[0]):
+    for floor in (scanned(dataset, STRINGS), text_scanned(dataset, text_size(dataset)), bytes_touched(dataset)[0]):
         print(floor.line())
 
 

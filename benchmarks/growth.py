@@ -14,15 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.floors import cost
+from benchmarks.floors import Cost, cost
 from stillwatch.signals.activity import rhythm
 from stillwatch.signals.frame import Frame, read_frame
 from stillwatch.signals.tasks import task_vectors, tasks
-from stillwatch.signals.traits import client_traits, content_traits, main_value, network_traits
+from stillwatch.signals.traits import client_traits, content_traits, identity_traits, main_value, network_traits
 from stillwatch.signals.worth import high_value_ids, worth
 from stillwatch.tables import Dataset
 
 SHARES = (0.1, 0.3, 1.0)
+_Costs = tuple[Cost, Cost, Cost]
 
 
 def first_days(dataset: Dataset, share: float, folder: Path) -> Dataset:
@@ -40,18 +41,20 @@ def drawn(frame: Frame) -> None:
     content_traits(frame)
     client_traits(frame)
     network_traits(frame)
+    identity_traits(frame)
     rhythm(frame, main_value(frame, "country"))
     labels = tasks(frame)
     task_vectors(frame, labels)
     worth(frame, labels, high_value=high_value_ids())
 
 
-def measured(dataset: Dataset, keep: Path) -> tuple[float, float, float]:
-    """Return CPU seconds of a frame from text, of one from kept fingerprints, and of what is drawn from it."""
-    text = cost("text", lambda: read_frame(dataset, keep=keep))
+def measured(dataset: Dataset, keep: Path) -> _Costs:
+    """Return what a frame from text costs, one from kept fingerprints, and what is drawn from it."""
+    rows = f"{dataset.count_exchanges():,} exchanges"
+    text = cost(f"frame from text, {rows}", lambda: read_frame(dataset, keep=keep))
     frames: list[Frame] = []
-    warm = cost("kept", lambda: frames.append(read_frame(dataset, keep=keep)))
-    return text.cpu, warm.cpu, cost("drawn", lambda: drawn(frames[0])).cpu
+    warm = cost(f"frame from kept fingerprints, {rows}", lambda: frames.append(read_frame(dataset, keep=keep)))
+    return text, warm, cost(f"all that is drawn from it, {rows}", lambda: drawn(frames[0]))
 
 
 def exponent(rows: list[int], seconds: list[float]) -> float:
@@ -63,23 +66,27 @@ def exponent(rows: list[int], seconds: list[float]) -> float:
     return float(np.polyfit(np.log(rows), np.log(np.maximum(seconds, 1e-9)), 1)[0])
 
 
-def main() -> None:
-    """Print a line a share and stage, and the exponents."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("dataset", type=Path)
-    whole = Dataset.open(parser.parse_args().dataset)
+def show(whole: Dataset, work: Path, known: _Costs | None = None) -> None:
+    """Print a line a share and stage, and exponents; ``known`` are the costs of the whole where measured already."""
     rows: list[int] = []
-    found: list[tuple[float, float, float]] = []
-    with tempfile.TemporaryDirectory(prefix="stillwatch-bench-") as work:
-        for share in SHARES:
-            some = first_days(whole, share, Path(work) / f"days-{share:g}")
-            rows.append(some.count_exchanges())
-            found.append(measured(some, Path(work) / f"kept-{share:g}"))
+    found: list[_Costs] = []
+    for share in SHARES:
+        some = first_days(whole, share, work / f"days-{share:g}")
+        rows.append(some.count_exchanges())
+        found.append(known if known and share == 1 else measured(some, work / f"kept-{share:g}"))
     for k, stage in enumerate(("frame from text", "frame from kept fingerprints", "all that is drawn from it")):
-        seconds = [line[k] for line in found]
+        seconds = [line[k].cpu for line in found]
         print(f"{stage}: exponent {exponent(rows, seconds):.2f}")
         for n, s in zip(rows, seconds, strict=True):
             print(f"  {n:>12,} exchanges {s:>9.2f} CPU s {s / n * 1e6:>6.2f} µs each {'█' * round(s / n * 2e6)}")
+
+
+def main() -> None:
+    """Measure a dataset."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("dataset", type=Path)
+    with tempfile.TemporaryDirectory(prefix="stillwatch-bench-") as work:
+        show(Dataset.open(parser.parse_args().dataset), Path(work))
 
 
 if __name__ == "__main__":
