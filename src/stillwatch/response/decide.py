@@ -53,7 +53,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
         return cls(**{name: getattr(standing, name) for name in cls.__struct_fields__})
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a gateway asks about. Without ``account`` the key stands for it, as in the logs.
 
     ``template`` is the prompt's template id where the gateway knows it (uint64, decimal text for clients whose
@@ -218,13 +218,11 @@ def decide(
     found = snapshot.find(request.subject, now)
     if not found:
         return _unlisted(snapshot.version)
-    covering = _covering(found, request, template_of)
-    live = _together(tuple([measure for measure in covering if not measure.shadow]), snapshot.version)
-    decision = _answer(live, request, counters, now, chance)
-    shadowed = tuple([_apart(measure) for measure in covering if measure.shadow])
+    live, shadowed = _covering(found, request, template_of)
+    decision = _answer(_together(tuple(live), snapshot.version), request, counters, now, chance)
     if not shadowed:
         return decision
-    would = _answer(_together(shadowed, snapshot.version), request, counters, now, chance)
+    would = _answer(_together(tuple(map(_apart, shadowed)), snapshot.version), request, counters, now, chance)
     return msgspec.structs.replace(decision, shadow=would.action)
 
 
@@ -235,16 +233,19 @@ def _unlisted(version: int) -> Decision:
 
 def _covering(
     found: Iterable[Measure], request: Request, template_of: Callable[[Request], int | None]
-) -> list[Measure]:
+) -> tuple[list[Measure], list[Measure]]:
+    """Return the measures that cover a request: those that are felt, and those in shadow mode."""
+    live: list[Measure] = []
+    shadowed: list[Measure] = []
     template: int | None = None
     asked = False
-    covering = []
     for measure in found:
-        if measure.scope.templates and not measure.scope.whole_account and not asked:
+        scope = measure.scope
+        if scope.templates and not scope.whole_account and not asked:
             template, asked = _template(request, template_of), True
-        if measure.scope.covers(request.model, template):
-            covering.append(measure)
-    return covering
+        if scope.covers(request.model, template):
+            (shadowed if measure.shadow else live).append(measure)
+    return live, shadowed
 
 
 def _template(request: Request, template_of: Callable[[Request], int | None]) -> int | None:
@@ -313,7 +314,7 @@ def _answer(
 ) -> Decision:
     """Apply measures to one request: their limits first, then their edits and delays."""
     decision, mild, limited, waits = together
-    limit, short = _charged(limited, request, counters, now)
+    limit, short = _charged(limited, request, counters, now) if limited else (None, None)
     if short is not None:
         refused = _named(short[0], _LABELS[Rung.RATE_LIMIT], decision.version)
         return msgspec.structs.replace(refused, retry_after=short[1].retry_after, limit=limit)
