@@ -8,6 +8,7 @@ STILLWATCH_KEY_FILE, STILLWATCH_LOG_URL and STILLWATCH_LOG_KEY_FILE.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from typing import Any
 
@@ -18,6 +19,7 @@ from litellm.integrations.custom_logger import CustomLogger
 
 from stillwatch.response.decide import Decision, Request
 from stillwatch.service.answers import notice, refusal
+from stillwatch.service.check import LIMITS, is_count
 from stillwatch.service.client import Client, settings_from
 from stillwatch.service.edits import edit
 from stillwatch.service.log_push import LogPush, push_from
@@ -26,7 +28,6 @@ ACCOUNT = ("user_id", "team_id", "org_id", "api_key")
 """Who is asked about: the first of these that a LiteLLM key has, as `stillwatch ingest` reads LiteLLM's logs."""
 
 _TALK = ("messages", "input", "prompt", "contents")
-_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 _PATHS = {"anthropic_messages": "/v1/messages", "responses": "/v1/responses", "aresponses": "/v1/responses"}
 _NOTE = "stillwatch_notice"
 
@@ -69,16 +70,25 @@ class StillwatchGuardrail(CustomGuardrail):
 
 def question(key: Any, data: dict) -> Request:
     """Read a LiteLLM request as `POST /v1/decide` wants it."""
-    talk = next((data[name] for name in _TALK if data.get(name) is not None), None)
-    limit = next((data[name] for name in _LIMITS if isinstance(data.get(name), int)), None)
+    limit = next((int(data[name]) for name in LIMITS if is_count(data.get(name))), None)
     return Request(
         account=next((value for name in ACCOUNT if (value := getattr(key, name, None))), None),
         key=getattr(key, "api_key", None),
         model=str(data.get("model") or ""),
-        messages=msgspec.UNSET if talk is None else msgspec.Raw(msgspec.json.encode(talk, enc_hook=str)),
+        messages=said(data),
         max_tokens=limit,
         dialect="openai",
     )
+
+
+def said(data: dict) -> msgspec.Raw | msgspec.UnsetType:
+    """Return what the user says; nothing when JSON cannot carry it: measures for the whole account still hold."""
+    talk = next((data[name] for name in _TALK if data.get(name) is not None), None)
+    try:
+        text = json.dumps(talk, default=str, allow_nan=False)
+    except (ValueError, RecursionError):
+        return msgspec.UNSET
+    return msgspec.UNSET if talk is None else msgspec.Raw(text.encode())
 
 
 def refused(decision: Decision) -> HTTPException:

@@ -133,6 +133,26 @@ def test_a_limited_account_gets_429_with_retry_after(url: str, model: Model) -> 
     assert "limited for now" in reply.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        '"max_completion_tokens": true',
+        '"max_tokens": -1, "max_completion_tokens": 1e300',
+        '"max_tokens": 1' + "0" * 400,
+        '"user": "\\ud800"',
+        '"messages": [{"role": "user", "content": "Hi \\ud800"}]',
+        '"messages": [{"role": "user", "content": "Hi", "weight": NaN}]',
+    ],
+)
+def test_odd_values_are_no_way_around_a_measure(url: str, model: Model, odd: str) -> None:
+    """A question that the node could not read would be let on: what a client writes never makes one."""
+    body = '{"model": "large", "messages": [{"role": "user", "content": "Hi"}], ' + odd + "}"
+    headers = {**key("suspended"), "content-type": "application/json"}
+    reply = httpx.post(f"{url}/v1/chat/completions", content=body, headers=headers, timeout=30)
+    assert reply.status_code in (403, 500), "500 where LiteLLM itself cannot carry it"
+    assert model.seen == []
+
+
 def test_a_cap_changes_what_the_model_is_asked_and_is_told(url: str, model: Model) -> None:
     """The limit is lowered, logprobs are gone, and the customer reads so in a header."""
     reply = chat(url, "", headers=key("capped"))

@@ -7,6 +7,7 @@ a batch whose answer was lost is sent again without harm.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
@@ -104,12 +105,17 @@ def line(record: Mapping[str, Any]) -> bytes:
 
     >>> line({"id": "1", "hidden_params": {"model_map_information": {"long": 1}}, "at": ValueError("no")})
     b'{"id":"1","hidden_params":{},"at":"no"}\n'
+    >>> line({"id": "\ud800"})
+    b'{"id": "\\ud800"}\n'
     """
     slim = {name: value for name, value in record.items() if name != _BULKY}
     hidden = slim.get("hidden_params")
     if isinstance(hidden, Mapping):
         slim["hidden_params"] = {name: value for name, value in hidden.items() if name != _BULKY}
-    return msgspec.json.encode(slim, enc_hook=str) + b"\n"
+    try:
+        return msgspec.json.encode(slim, enc_hook=str) + b"\n"
+    except UnicodeEncodeError:  # half a surrogate pair: as an escape it can be said
+        return json.dumps(slim, default=str, allow_nan=False).encode() + b"\n"
 
 
 def push_from(environment: Mapping[str, str]) -> LogPush:
