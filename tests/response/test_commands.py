@@ -213,5 +213,8 @@ def test_plan_asks_again_for_what_was_taken_back_only_when_told(run: Run, scan: 
     run("approve", name, "--as", "anna", "--why", "looked at it")
     run("apply", name, "--why", "agreed")
     run("undo", "--campaign", "SW-1", "--as", "ben", "--why", "a conference")
-    assert "taken back by ben" in run("plan", scan.path, "--policy", policy)
-    assert "taken back" not in run("plan", scan.path, "--policy", policy, "--again")
+    alone, again = (run("plan", scan.path, "--policy", policy, *words) for words in ((), ("--again",)))
+    assert "taken back by ben" in alone
+    assert "nothing to begin" in alone
+    assert "taken back" not in again
+    assert "next: stillwatch approve" in again

@@ -116,6 +116,9 @@ def print_plan(made: Plan) -> None:
         typer.echo(f"NOT TOLD to the customer: {untold:,} measures (the policy is signed)")
     for need in made.needs:
         typer.echo(f"needs approval: {need.rung.label} of {need.accounts:,} accounts by {' and '.join(need.roles)}")
+    if not made.actions:
+        typer.echo("nothing to begin")
+        return
     typer.echo(f"next: stillwatch {'approve' if made.needs else 'apply'} {made.plan_id} --why REASON")
 
 
