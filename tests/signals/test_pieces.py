@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from stillwatch.signals import postings as posted
 from stillwatch.signals import stored
-from stillwatch.signals.columns import Lists, Ragged, Resting, blocks, tallies
+from stillwatch.signals.columns import Lists, Ragged, Resting, blocks, room, tallies
 from stillwatch.signals.fingerprint import fingerprint
 from stillwatch.signals.frame import CODED, FLAGS, NUMBERS, Frame, read_frame
 from stillwatch.signals.postings import STACK_KINDS, habits_of, postings_of
@@ -261,4 +261,13 @@ def test_a_large_column_rests_in_a_file(tmp_path: Path) -> None:
     column = Resting(np.arange(1000), tmp_path, large=100)
     assert column.array.sum() == 499_500
     assert not column.array.flags.writeable
+    assert not list(tmp_path.iterdir())
+
+
+def test_large_room_is_in_a_file_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is filled like any array and holds what it was given; nothing is left behind."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    array = room(1000, np.int32, large=100)
+    array[np.arange(999, -1, -1)] = np.arange(1000)
+    assert array[:3].tolist() == [999, 998, 997]
     assert not list(tmp_path.iterdir())

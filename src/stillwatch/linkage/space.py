@@ -17,7 +17,7 @@ from stillwatch.linkage.entities import entities
 from stillwatch.linkage.nulls import Owners, Strangers, Strata, strata
 from stillwatch.linkage.views import Likeness, Sharing, Signups, View
 from stillwatch.signals.activity import rhythm
-from stillwatch.signals.columns import Columns, blocks
+from stillwatch.signals.columns import Columns, blocks, room
 from stillwatch.signals.frame import Codes, Frame, Ints
 from stillwatch.signals.postings import postings_of
 from stillwatch.signals.tasks import Tasks, task_vectors, tasks
@@ -247,30 +247,21 @@ def _with_company(strong: list[Incidence], company: Incidence, declared: Inciden
 
 
 def _carried(frame: Frame, content: Incidence, bundles: Bundles) -> sp.csr_matrix:
-    """Count the hashes of each bundle in each exchange, a piece of the postings at a time."""
+    """Count the hashes of each bundle in each exchange, a piece of the postings at a time: once for room, then once."""
     label = content.label if content.label is not None else np.zeros(0, np.uint64)
-    shape = (len(bundles.size), frame.n_exchanges)
-    by_bundle = np.argsort(bundles.of, kind="stable")
-    parts: list[sp.csr_matrix] = []
+    groups, by_bundle = len(bundles.size), np.argsort(bundles.of, kind="stable")
+    wanted = (label[by_bundle], bundles.of[by_bundle], groups)
+    size = np.zeros(groups, np.int64)
     for place, held in postings_of(frame.sketch) if len(label) else ():
-        counts, rows, start = held.counted(label[by_bundle], bundles.of[by_bundle], len(bundles.size), len(place))
-        parts.append(sp.csr_matrix((counts, place[rows], start), shape=shape))
-    return _side_by_side(parts, shape)
-
-
-def _side_by_side(parts: list[sp.csr_matrix], shape: tuple[int, int]) -> sp.csr_matrix:
-    """Return the sum of matrices that have no column in common, using up the parts: next to no memory beyond it."""
-    counts = sum((np.diff(part.indptr).astype(np.int64) for part in parts), np.zeros(shape[0], np.int64))
-    start = np.concatenate(([0], np.cumsum(counts)))
-    column, data = np.empty(start[-1], np.int32), np.empty(start[-1], np.uint8)
-    free = start[:-1].copy()
-    while parts:
-        part = parts.pop()
-        here = np.diff(part.indptr)
-        at = np.arange(part.nnz) + np.repeat(free - part.indptr[:-1], here)
-        column[at], data[at] = part.indices, part.data
-        free += here
-    whole = sp.csr_matrix((data, column, start), shape=shape)
+        size += np.diff(held.counted(*wanted, len(place))[2])
+    start = np.concatenate(([0], np.cumsum(size)))
+    column, data, free = room(start[-1], np.int32), room(start[-1], np.uint8), start[:-1].copy()
+    for place, held in postings_of(frame.sketch) if len(label) else ():
+        counts, rows, first = held.counted(*wanted, len(place))
+        at = np.arange(len(rows)) + np.repeat(free - first[:-1], np.diff(first))
+        column[at], data[at] = place[rows], counts
+        free += np.diff(first)
+    whole = sp.csr_matrix((data, column, start), shape=(groups, frame.n_exchanges))
     whole.sort_indices()
     return whole
 

@@ -62,6 +62,18 @@ class Resting(Generic[T]):
         return np.memmap(self._file, self._type, "r", shape=self._shape).view(np.ndarray)
 
 
+def room(count: int, dtype: type[T], *, large: int = LARGE_BYTES) -> npt.NDArray[T]:
+    """Return an array to be filled: in memory when small, and else in a file without a name, which holds it mapped.
+
+    >>> room(3, np.int32).shape, room(3, np.int32, large=1).dtype
+    ((3,), dtype('int32'))
+    """
+    if count * np.dtype(dtype).itemsize < large:
+        return np.empty(count, dtype)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, dtype, "w+", shape=(int(count),)).view(np.ndarray)
+
+
 class Columns(Mapping[str, npt.NDArray[T]]):
     """Named columns, each made by ``make(name)`` when it is first asked for, then kept (see :class:`Resting`).
 
