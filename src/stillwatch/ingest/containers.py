@@ -227,16 +227,18 @@ def _message(name: str, number: int, data: bytes) -> Iterator[Found]:
 
 
 def first_values(file: SourceFile, container: str, limits: Limits, count: int = 20) -> list[Any]:
-    """Return the first values of a file, to recognise its format by; stops at anything broken.
+    """Return the first values of a file, to recognise its format by; fewer of long lines; stops at anything broken.
 
     Raises :class:`~stillwatch.ingest.streams.Broken` when the file breaks before its first value.
     """
     found: list[Any] = []
     try:
+        size = 0
         for seen, record in enumerate(records(file, container, limits)):
             if isinstance(record, Record):
                 found.append(record.value)
-            if len(found) == count or seen >= count * 50:
+                size += len(record.raw or b"")
+            if len(found) == count or size > 4 * _HEAD or seen >= count * 50:
                 break
     except Broken:
         if not found:

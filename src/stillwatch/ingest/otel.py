@@ -12,7 +12,7 @@ from stillwatch.ingest.identity import IdentityMap
 from stillwatch.ingest.joins import Window
 from stillwatch.ingest.otel_talk import DETAILS, Talk, answer_texts, read_attributes, read_event, tools_text
 from stillwatch.ingest.otlp import Item, is_export, items
-from stillwatch.ingest.reader import Cells, Mapped, Mapper, Outcome, Plan, Reader, Record, Rejected, Skipped, first
+from stillwatch.ingest.reader import Cells, Mapped, Mapper, Outcome, Plan, Reader, Record, Rejected, Skipped
 
 _NO_EXCHANGE = ("execute_tool", "invoke_agent", "create_agent", "invoke_workflow", "retrieval", "plan", "search_memory")
 _TOKENS = (
@@ -30,6 +30,7 @@ _PARAMETERS = (
     ("endpoint", ("gen_ai.operation.name", "url.path", "http.route", "llm.request.type")),
     ("status", ("http.response.status_code", "http.status_code")),
 )
+_PLAIN = (*_PARAMETERS, *_TOKENS)
 
 
 @dataclass(slots=True)
@@ -59,10 +60,11 @@ def item_cells(item: Item, talk: Talk, identity: IdentityMap) -> Cells:
         put(cells, "exchange_id", "-".join(item.key), "trace_id, span_id")
     if item.start:
         put(cells, "ts", item.start // 1000, "start_time" if item.is_span else "time")
-    for column, names in (*_PARAMETERS, *_TOKENS):
-        found = first(known, *names)
-        if found:
-            put(cells, column, found[0], found[1])
+    for column, names in _PLAIN:
+        for name in names:
+            if (found := known.get(name)) is not None and found != "":
+                put(cells, column, found, name)
+                break
     if item.end > item.start > 0:
         put(cells, "latency_ms", (item.end - item.start) / 1e6, "end_time - start_time")
     _said(cells, talk, known)

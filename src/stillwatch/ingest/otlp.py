@@ -62,9 +62,9 @@ def attributes(listed: Any) -> dict[str, Any]:
     if isinstance(listed, dict):
         return listed
     found: dict[str, Any] = {}
-    for pair in _dicts(listed):
-        key, value = pair.get("key"), pair.get("value")
-        if isinstance(key, str):
+    for pair in listed if isinstance(listed, list) else ():
+        if isinstance(pair, dict) and isinstance(key := pair.get("key"), str):
+            value = pair.get("value")
             text = value.get("stringValue") if isinstance(value, dict) else None
             found[key] = plain(value) if text is None else text
     return found
