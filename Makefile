@@ -67,9 +67,9 @@ protos: ## make the Envoy messages anew from their .proto file (protoc of grpcio
 	rm -rf .venv-protos
 
 bench: $(VENV)/.installed ## speed and memory of ingest and of a scan's stages as ratios to this machine's floors, and growth (WORLD=seed SCALE=0.1)
-	$(BIN)/python -m benchmarks.text_kernel
-	$(BIN)/python -m benchmarks.ingest
-	$(BIN)/python -m benchmarks.stages --world $(WORLD) --scale $(SCALE)
+	$(BIN)/python -u -m benchmarks.text_kernel
+	$(BIN)/python -u -m benchmarks.ingest
+	$(BIN)/python -u -m benchmarks.stages --world $(WORLD) --scale $(SCALE)
 
 clean: ## remove what the two commands made
 	rm -rf $(VENV) $(PEERS) $(LITELLM) demo bench build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
