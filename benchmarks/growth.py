@@ -78,7 +78,8 @@ def show(whole: Dataset, work: Path, known: _Costs | None = None) -> None:
         seconds = [line[k].cpu for line in found]
         print(f"{stage}: exponent {exponent(rows, seconds):.2f}")
         for n, s in zip(rows, seconds, strict=True):
-            print(f"  {n:>12,} exchanges {s:>9.2f} CPU s {s / n * 1e6:>6.2f} µs each {'█' * min(60, round(s / n * 2e6))}")
+            bar = "█" * min(60, round(s / n * 2e6))
+            print(f"  {n:>12,} exchanges {s:>9.2f} CPU s {s / n * 1e6:>6.2f} µs each {bar}")
 
 
 def main() -> None:
