@@ -1,6 +1,6 @@
 """Relational steps over stored fingerprints: the same Ibis expressions on every engine, no function of ours inside.
 
-One machine counts habits with kernels over sorted arrays (:mod:`.habits`), which cost a fraction of this
+One machine counts habits with kernels over postings (:mod:`.postings`), which cost a fraction of this
 (docs/spark.md); a cluster counts them where the rows are, and the driver gets the pairs.
 """
 
