@@ -17,7 +17,7 @@ import httpx
 import pytest
 from pyarrow import parquet
 
-from stillwatch.ingest import Key, ingest
+from stillwatch.ingest import Key, Options, ingest
 from stillwatch.service.conformance import Target, check_gateway, check_without
 
 from .asking import chat, failed, read_in_step
@@ -190,7 +190,9 @@ def test_logs_arrive_and_name_the_account_that_decisions_name(
         time.sleep(0.1)
     assert b"model_map_information" not in sink.body
     (tmp_path / "pushed.ndjson").write_bytes(sink.body)
-    ingest([tmp_path / "pushed.ndjson"], tmp_path / "data", key=Key(b"0123456789abcdef"), now=datetime.now(UTC))
+    as_served = Options(max_reject_share=1.0)  # what another test's odd requests left is no reason to take nothing
+    now, secret = datetime.now(UTC), Key(b"0123456789abcdef")
+    ingest([tmp_path / "pushed.ndjson"], tmp_path / "data", as_served, key=secret, now=now)
     rows = parquet.read_table(tmp_path / "data" / "exchanges").to_pylist()
     assert {row["account_id"] for row in rows if row["prompt_text"] == "A prompt for the log."} == {"innocent"}
 
