@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +13,13 @@ import pytest
 from stillwatch.attribution import verdict
 from stillwatch.attribution.explanations import Explanation
 from stillwatch.attribution.verdict import LEAST_ACCUSED, Judged, judge
+from stillwatch.campaigns.discover import discover
 from stillwatch.campaigns.fleets import FLEET
-from stillwatch.linkage.groups import Candidate
+from stillwatch.linkage.groups import Candidate, candidates
+from stillwatch.linkage.space import build_space
+from stillwatch.signals.frame import read_frame
+from stillwatch.simulate import load_world, simulate
+from stillwatch.tables import Dataset
 
 
 @pytest.fixture
@@ -26,6 +33,7 @@ def ladder(monkeypatch: pytest.MonkeyPatch) -> Any:
             "coordinated": 3,
             "connected": True,
             "likeness": 8.0,
+            "construction": 0.5,
             "cohesion": 4.0,
             "worth": 0.9,
             "floor": 0.6,
@@ -72,6 +80,12 @@ def test_several_groups_at_once_are_left_to_a_person(ladder: Any) -> None:
     judged = ladder(likeness=4.3, coordinated=4)
     assert (judged.verdict, judged.decided_by) == ("needs_person", "several groups")
     assert ladder(likeness=6.0, coordinated=4).verdict == "campaign"
+
+
+def test_one_construction_of_their_own_makes_a_group_one(ladder: Any) -> None:
+    """A group that shares little on average, but most of which holds what hardly anybody else does, is one group."""
+    assert ladder(likeness=4.3, coordinated=4, construction=0.7).verdict == "campaign"
+    assert ladder(likeness=4.3, coordinated=4, construction=0.6).decided_by == "several groups"
 
 
 def test_little_worth_clears(ladder: Any) -> None:
@@ -139,3 +153,16 @@ def test_a_fleet_that_hides_nothing_is_for_a_person(ladder: Any) -> None:
     for coordinated in (0, 4):
         judged = ladder(seed=fleet, coordinated=coordinated)
         assert (judged.verdict, judged.decided_by) == ("needs_person", "one customer's own fleet")
+
+
+def test_a_large_fleet_is_accused_whole(once: Callable[..., Path]) -> None:
+    """Hundreds of accounts on pools of networks and cards are one campaign, however many quiet ones are missed."""
+    folder = once("fleet", lambda folder: simulate(load_world("small", scale=0.3), folder, seed=3))
+    world = Dataset.open(folder)
+    of = {row["account_id"]: row["campaign_id"] or "" for row in world.labels()[0].to_pylist()}
+    space = build_space(read_frame(world))
+    owner = np.array([of[name] for name in space.frame.account_ids.to_pylist()])
+    accused = [one.members for one in discover(space, candidates(space)) if judge(space, one).verdict == "campaign"]
+    fleet = max(accused, key=len)
+    assert (owner[fleet] == "reseller_fleet").sum() >= 0.8 * (owner == "reseller_fleet").sum() > 400
+    assert (owner[np.concatenate(accused)] == "").sum() <= 2

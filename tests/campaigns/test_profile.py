@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillwatch.campaigns.profile import BLOCKS, Profile, _stack, fit_profile
+from stillwatch.campaigns.profile import BLOCKS, Profile, _stack, fit_profile, with_strangers
 from stillwatch.linkage.cells import Holders
 from stillwatch.linkage.space import CAPS, Space
 from stillwatch.signals.traits import incidence
@@ -98,3 +98,23 @@ def test_the_same_seed_group_gives_the_same_profile(
 def test_the_total_is_the_sum_of_the_blocks(fitted: Profile) -> None:
     """Two blocks add up, account by account."""
     assert np.allclose(fitted.total(("NET", "ID")), fitted.terms["NET"] + fitted.terms["ID"])
+
+
+def test_one_member_in_ten_may_share_nothing_with_the_rest(fitted: Profile, tiny_space: Space) -> None:
+    """Lacking a network and lacking an identity is one lack, counted once; who shares either is judged as before."""
+    eased = with_strangers(tiny_space, fitted)
+    alone = (fitted.terms["NET"] < 0) & (fitted.terms["ID"] < 0)
+    lack, before = eased.total(("NET", "ID")), fitted.total(("NET", "ID"))
+    assert np.isclose(lack[~alone], before[~alone]).all()
+    assert (lack[alone] >= before[alone] - 1e-9).all()
+    assert (lack[alone] >= np.log(0.1) - 1e-9).all()
+    assert set(fitted.members()) <= set(eased.members())
+
+
+def test_a_stranger_who_asks_otherwise_stays_one(
+    fitted: Profile, planted: dict[str, np.ndarray], tiny_space: Space
+) -> None:
+    """The twin: no innocent comes in because lacks count less."""
+    eased = with_strangers(tiny_space, fitted)
+    fresh = np.setdiff1d(eased.members(), fitted.members())
+    assert set(fresh) <= set(planted["reasoning"])

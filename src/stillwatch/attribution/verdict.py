@@ -18,6 +18,8 @@ LEAST_COHESION = 1.0
 SURE_COHESION = 2.0
 # Nats a member of construction and kind of work: several groups of one time and place have less in common.
 LEAST_LIKENESS = 5.0
+# ... unless this share of the members hold one construction that hardly anybody else does: then they are one group.
+ONE_CONSTRUCTION = 2 / 3
 # Explanations that, while possible, keep a machine from deciding. A stolen key does not: its owner is a victim of the
 # campaign, which is told apart by role, not cleared.
 _PERSON = (
@@ -97,7 +99,7 @@ def _doubt(found: Found, *, explained: bool) -> tuple[str, str] | None:
     who, what = found.cohesion, found.likeness
     doubts = (
         (
-            what < LEAST_LIKENESS,
+            what < LEAST_LIKENESS and found.construction < ONE_CONSTRUCTION,
             f"its members share {what:.1f} nats of what they ask: it may be several",
             "several groups",
         ),

@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from stillwatch.campaigns.memberships import Memberships
-from stillwatch.campaigns.profile import WHAT_BLOCKS, WHO_BLOCKS, Profile, fit_profile
+from stillwatch.campaigns.profile import WHAT_BLOCKS, WHO_BLOCKS, Profile, fit_profile, with_strangers
 from stillwatch.campaigns.split import Split, split_exchanges
 from stillwatch.linkage.groups import LEAST_EFFECT, LEAST_MEMBERS, Candidate, Group, ViewResult, examine, view_result
 from stillwatch.linkage.space import WHO, Space
 from stillwatch.signals.frame import Ints
+from stillwatch.signals.traits import Incidence
 from stillwatch.signals.worth import group_worth
 from stillwatch.types import Progress, silent
 
@@ -22,6 +23,7 @@ _MOST_SEEDS = 80
 _PASSES = 3
 _MOST_NESTED = 12
 _MORE = 0.5  # nats a member
+_RARER = 20  # times rarer among the rest than among members: a construction of their own
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Found:
 
     ``members`` are account codes with ``probability``; ``profile`` the fitted terms for all accounts; ``views`` the
     four WHO views and STACK and TASK measured again on the members; ``worth`` and its ``worth_parts`` on the campaign's
-    exchanges only; ``floor`` what benign groups of this data reach.
+    exchanges only; ``floor`` what benign groups of this data reach; ``construction`` the share of members that hold
+    their commonest construction.
     """
 
     seed: Group
@@ -42,6 +45,7 @@ class Found:
     worth: float
     worth_parts: dict[str, float]
     floor: float
+    construction: float
 
     @property
     def cohesion(self) -> float:
@@ -153,6 +157,7 @@ def discover(
             break
         barred = mask
     final = replace(space, barred=barred)
+    taken = [(group, with_strangers(space, profile)) for group, profile in taken]
     found = [measured(final, *pair, floor, seed) for pair in taken]
     first = _compete([pair for pair, one in zip(taken, found, strict=True) if one.coordinated >= 2])
     left = _compete([pair for pair, one in zip(taken, found, strict=True) if one.coordinated < 2], first)
@@ -319,4 +324,25 @@ def measured(space: Space, group: Group, profile: Profile, floor: float, seed: i
     split = split_exchanges(space, members, probability)
     rows = split.rows[split.probability >= 0.5]
     worth, parts = group_worth(space.frame, space.labels, space.worth, rows) if len(rows) else (0.0, {})
-    return Found(group, members, probability, profile, views, split, worth, parts, floor)
+    construction = common_construction(space.bundles.held, members)
+    return Found(group, members, probability, profile, views, split, worth, parts, floor, construction)
+
+
+def common_construction(held: Incidence, members: Ints) -> float:
+    """Return the share of members that hold their commonest construction, of those twenty times rarer among the rest.
+
+    ``held`` is which account holds which construction; 0 when none is that rare.
+
+    >>> from stillwatch.signals.traits import incidence
+    >>> template, framework = np.zeros(3, np.int64), np.ones(100, np.int64)
+    >>> account = np.concatenate((np.arange(3), np.arange(100))).astype(np.int32)
+    >>> held = incidence(account, np.concatenate((template, framework)), 100)
+    >>> common_construction(held, np.arange(4))
+    0.75
+    """
+    inside = np.zeros(len(held.start) - 1, bool)
+    inside[members] = True
+    count = np.bincount(held.value, weights=inside[held.account], minlength=held.n_values)
+    rest = (held.holders() - count + 0.5) / (len(inside) - len(members) + 1.0)
+    rare = count / len(members) >= _RARER * rest
+    return float(count[rare].max(initial=0.0) / len(members))

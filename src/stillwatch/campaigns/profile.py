@@ -27,7 +27,7 @@ _DAY_US = 86_400_000_000
 _SHOWN = 200  # exchanges after which an account has shown its habits
 _QUIET = 5  # exchanges below which an account has shown nothing yet
 _KNOWN = 5.0  # nats of shared networks and identities that make a quiet account a member
-_STRANGE = 0.1  # of a campaign's accounts signed up and work at other times than the rest
+_STRANGE = 0.1  # of a campaign's accounts share nothing with the rest, or signed up and work at other times
 _BLOCK = 1 << 15  # vectors made double at a time
 _AGAINST = -3.0  # nats: shared construction does not outweigh who and worth that speak against an account
 
@@ -103,6 +103,24 @@ def fit_profile(space: Space, seed: Ints, others: Mask | None = None, *, rounds:
     return best
 
 
+def with_strangers(space: Space, profile: Profile) -> Profile:
+    """Return a profile in which members may lack both a common network and a common identity: one careful part.
+
+    The two lacks count together as often as members lack both, one in ten at least, not as if independent. Only
+    for a search that has ended: what shares neither network nor identity with a campaign must not lead it on.
+
+    >>> profile = example_found().profile
+    >>> bool(set(profile.members()) <= set(with_strangers(example_space(), profile).members()))
+    True
+    """
+    weight, terms = profile.probability, profile.terms
+    alone = (terms["NET"] < 0) & (terms["ID"] < 0)
+    share = max(_STRANGE, float(weight[alone].sum() + 0.5) / float(weight.sum() + 1.0))
+    both = np.minimum(terms["NET"] + terms["ID"], -1e-9)
+    ease = np.where(alone, np.minimum(1.0, np.log(share) / both), 1.0)
+    return _scored(space, terms | {name: terms[name] * ease for name in ("NET", "ID")}, weight)
+
+
 def _round(space: Space, weight: Floats) -> Profile:
     terms = {
         "STACK": _stack(space, weight),
@@ -113,7 +131,10 @@ def _round(space: Space, weight: Floats) -> Profile:
         "TIME": _loosely(_contrast(_likeness(space, "TIME", weight), weight, CAPS["TIME"])),
         "WORTH": _contrast(space.worth.account, weight, 3.0),
     }
-    terms |= {name: np.zeros(len(weight)) for name in space.without & terms.keys()}
+    return _scored(space, terms | {name: np.zeros(len(weight)) for name in space.without & terms.keys()}, weight)
+
+
+def _scored(space: Space, terms: dict[str, Floats], weight: Floats) -> Profile:
     size = weight.sum()
     prior = float(np.log(max(size, 1.0) / max(len(weight) - size, 1.0)))
     what = np.sum([terms[name] for name in WHAT_BLOCKS], axis=0)
