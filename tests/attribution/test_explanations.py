@@ -28,7 +28,7 @@ GUILTY = Facts(
 )  # fmt: skip
 
 
-def group(worth: float = 0.9, members: int = 400, **ordinary: ViewResult) -> Any:
+def group(worth: float = 0.9, members: int = 4_000, **ordinary: ViewResult) -> Any:
     """Return a group whose views all stand out but those given."""
     views = {**dict.fromkeys(("NET", "ID", "LIFE", "TIME", "STACK", "TASK"), OUT), **ordinary}
     return SimpleNamespace(views=views, worth=worth, floor=0.6, members=np.arange(members))
@@ -66,8 +66,8 @@ CASES: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
         "possible",
         {"signup_days": 1.0, "span_days": 2.0},
     ),
-    ("within", {"colleagues": 150, "strangers_coordinated": 1}, "possible", {"colleagues": 150}),
-    ("within", {"colleagues": 150, "strangers_coordinated": 1}, "possible", {"colleagues": 5}),
+    ("within", {"colleagues": 1_500, "strangers_coordinated": 1}, "possible", {"colleagues": 1_500}),
+    ("within", {"colleagues": 1_500, "strangers_coordinated": 1}, "possible", {"colleagues": 5}),
     ("permitted", {"verified": 0.9}, "possible", {"verified": 0.3}),
     ("stolen keys", {"before_share": 0.8}, "possible", {"before_share": 0.2}),
 ]
@@ -136,10 +136,11 @@ def test_no_test_fails_when_everything_is_absent() -> None:
 
 
 def test_a_few_accounts_of_unknown_owners_may_be_one_customers() -> None:
-    """Where neither payments nor domains are known a small group is for a person; hundreds are no one's fleet."""
+    """Where neither payments nor domains are known a group is for a person; thousands are no one's fleet."""
     unknown = replace(GUILTY, payer=NAN, domain=NAN)
     assert tried("own fleet", unknown, group(members=40)).outcome == "possible"
-    assert tried("own fleet", unknown, group(members=400)).outcome == "no data"
+    assert tried("own fleet", unknown, group(members=400)).outcome == "possible"
+    assert tried("own fleet", unknown, group(members=4_000)).outcome == "no data"
 
 
 def test_a_network_that_draws_from_a_benchmark_is_no_evaluation() -> None:

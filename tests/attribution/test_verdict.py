@@ -32,6 +32,7 @@ def ladder(monkeypatch: pytest.MonkeyPatch) -> Any:
         found = {
             "coordinated": 3,
             "connected": True,
+            "steered": True,
             "likeness": 8.0,
             "construction": 0.5,
             "cohesion": 4.0,
@@ -80,6 +81,20 @@ def test_several_groups_at_once_are_left_to_a_person(ladder: Any) -> None:
     judged = ladder(likeness=4.3, coordinated=4)
     assert (judged.verdict, judged.decided_by) == ("needs_person", "several groups")
     assert ladder(likeness=6.0, coordinated=4).verdict == "campaign"
+
+
+def test_a_group_that_does_not_ask_alike_is_cleared(ladder: Any) -> None:
+    """Strangers of one network and bank are many people, whatever the rest says."""
+    judged = ladder(likeness=0.7, coordinated=4)
+    assert (judged.verdict, judged.decided_by) == ("cleared", "likeness")
+    assert ladder(likeness=1.5, coordinated=4).verdict == "needs_person"
+
+
+def test_networks_and_sign_ups_alone_are_left_to_a_person(ladder: Any) -> None:
+    """A hosted product's customers share its servers and the weeks since its launch; a campaign shares more."""
+    judged = ladder(steered=False, coordinated=2)
+    assert (judged.verdict, judged.decided_by) == ("needs_person", "one service")
+    assert ladder(coordinated=2).verdict == "campaign"
 
 
 def test_one_construction_of_their_own_makes_a_group_one(ladder: Any) -> None:

@@ -103,6 +103,17 @@ def test_colleagues_stay_together_in_a_draw() -> None:
         assert set(together.tolist()) == {5}
 
 
+def test_the_same_few_owners_are_no_chance() -> None:
+    """A group on five payers where others have four such is compared with single accounts; no two draws are alike."""
+    unit = np.concatenate((np.repeat(np.arange(9), 18), np.arange(9, 409))).astype(np.int32)
+    space, owners = strata([np.zeros(len(unit), np.int32)]), Owners.of(unit)
+    everyone = Strangers.of_all(np.zeros(len(unit), bool), space, owners)
+    drawn = draws(np.arange(90), everyone, np.random.default_rng(3), 30)
+    assert all(len(one) == 90 for one in drawn)
+    assert min(len(np.unique(unit[one])) for one in drawn) > 60
+    assert len({one.tobytes() for one in drawn}) == 30
+
+
 def test_unrelated_accounts_are_not_drawn_as_colleagues() -> None:
     """The twin: a group of singles among fleets draws accounts one by one."""
     unit = np.concatenate((np.arange(100), np.repeat(np.arange(100, 120), 5))).astype(np.int32)

@@ -19,7 +19,7 @@ from stillwatch.signals.frame import Codes, Ints
 
 Outcome = Literal["explains", "possible", "excluded", "no data"]
 _MOST = 0.75
-_FLEET = 100
+_FLEET = 1_000  # accounts: more than one customer, class or event has
 _LEAST_COLLEAGUES = 3
 _DRAWS = 100
 _DAY_US = 86_400_000_000

@@ -16,7 +16,9 @@ LEAST_ACCUSED = 10
 LEAST_COHESION = 1.0
 # Below this a machine does not accuse: several careful campaigns and the innocents who ask alike look so.
 SURE_COHESION = 2.0
-# Nats a member of construction and kind of work: several groups of one time and place have less in common.
+# Nats a member of construction and kind of work: with less they do not ask alike.
+LEAST_ALIKE = 1.0
+# Below this a machine does not accuse: several groups of one time and place have less in common.
 LEAST_LIKENESS = 5.0
 # ... unless this share of the members hold one construction that hardly anybody else does: then they are one group.
 ONE_CONSTRUCTION = 2 / 3
@@ -60,10 +62,11 @@ def worth_bar(found: Found) -> float:
 def judge(space: Space, found: Found) -> Judged:
     """Weigh a coordinated group.
 
-    Cleared: fewer than two WHO views stand out, WHO ties its members to it too little, the worth is what benign groups
-    of this data have, or an innocent explanation explains it. Needs a person: an innocent explanation stays possible,
-    its members have little in common in what they ask or who they are, only sign-ups and rhythm tie them, the group is
-    smaller than ten accounts, or it is the fleet of one undeclared owner. Campaign: none of these.
+    Cleared: fewer than two WHO views stand out, WHO ties its members to it too little, they do not ask alike, the worth
+    is what benign groups of this data have, or an innocent explanation explains it. Needs a person: an innocent
+    explanation stays possible, its members have little in common in what they ask or who they are, only sign-ups and
+    rhythm (an event) or networks and sign-ups (a service) tie them, the group is smaller than ten accounts, or it is
+    the fleet of one undeclared owner. Campaign: none of these.
 
     >>> judge(example_space(), example_found()).verdict
     'campaign'
@@ -80,6 +83,9 @@ def judge(space: Space, found: Found) -> Judged:
     if found.cohesion < LEAST_COHESION:
         reason = f"its members are tied to it by {found.cohesion:.1f} nats of who they are, on average; one is needed"
         return Judged(found, "cleared", reason, "cohesion", tried)
+    if found.likeness < LEAST_ALIKE and found.construction < ONE_CONSTRUCTION:
+        reason = f"its members share {found.likeness:.1f} nats of what they ask, on average; one is needed"
+        return Judged(found, "cleared", reason, "likeness", tried)
     if found.worth < worth_bar(found) and "WORTH" not in space.without:
         reason = f"worth to a trainer {found.worth:.2f}, below the bar of {worth_bar(found):.2f} set by benign groups"
         return Judged(found, "cleared", reason, "worth", tried)
@@ -108,6 +114,11 @@ def _doubt(found: Found, *, explained: bool) -> tuple[str, str] | None:
             not found.connected,
             "only sign-ups and rhythm tie its members: an event brings strangers at one time",
             "one time",
+        ),
+        (
+            not found.steered,
+            "only networks and sign-ups tie its members: a hosted product or a contest brings strangers to one service",
+            "one service",
         ),
     )
     for holds, reason, name in doubts:

@@ -84,8 +84,22 @@ class Found:
         >>> Found.connected.fget(SimpleNamespace(views={"NET": ordinary, "ID": some}))
         True
         """
-        shown = (self.views["NET"], self.views["ID"])
-        return any(view.excess >= 2 * LEAST_EFFECT and view.p_value < 0.01 for view in shown)
+        return _shown(self.views["NET"]) or _shown(self.views["ID"])
+
+    @property
+    def steered(self) -> bool:
+        """Say whether identities or rhythm show anything at all, by the same measure.
+
+        >>> from types import SimpleNamespace
+        >>> some, ordinary = ViewResult(0.9, 0.3, 0.004, 1.0), ViewResult(0.2, 0.2, 0.5, 1.0)
+        >>> Found.steered.fget(SimpleNamespace(views={"ID": ordinary, "TIME": some}))
+        True
+        """
+        return _shown(self.views["ID"]) or _shown(self.views["TIME"])
+
+
+def _shown(view: ViewResult) -> bool:
+    return view.excess >= 2 * LEAST_EFFECT and view.p_value < 0.01
 
 
 def stands_out(view: ViewResult) -> bool:

@@ -152,8 +152,9 @@ def draws(group: Ints, others: Strangers, rng: np.random.Generator, count: int) 
     """Draw ``count`` groups like this one from the ``others`` outside it, each sorted.
 
     Colleagues choose the same tools, so chance does not break them up: where the group holds s accounts of one owner, a
-    draw holds s accounts of one other owner of s to 2s accounts. Single accounts come from their stratum, without
-    replacement; where fewer than ten of a stratum are outside the group they come from everyone outside.
+    draw holds s accounts of one other owner of s to 2s accounts, if there are as many of these as the group has. Other
+    accounts come one by one from their stratum, without replacement; where fewer than ten of a stratum are outside the
+    group they come from everyone outside.
 
     ``group`` are account codes. Draws come from ``rng`` alone.
 
@@ -164,16 +165,28 @@ def draws(group: Ints, others: Strangers, rng: np.random.Generator, count: int) 
     ([4, 4, 4, 4, 4], True)
     """
     owners = others.owners
-    _, unit, sizes = np.unique(owners.unit[group], return_inverse=True, return_counts=True)
-    single = group[sizes[unit] == 1]
-    together = np.sort(sizes[sizes >= 2])
     own = np.unique(others.place[group])
     own = own[own >= 0]
-    if len(owners.bounds) - 1 - len(own) < 3:
-        single, together = group, together[:0]
-    alone = _singles(single, group, others, rng, count)
+    _, unit, sizes = np.unique(owners.unit[group], return_inverse=True, return_counts=True)
+    alike = _comparable(sizes, np.delete(np.diff(owners.bounds), own))
+    alone = _singles(group[~alike[unit]], group, others, rng, count)
+    together = np.sort(sizes[alike])
     joint = _colleagues(together, owners.flat, owners.bounds, own, count, int(rng.integers(2**62)))
     return _sorted(np.concatenate((alone, joint), axis=1))
+
+
+def _comparable(sizes: Ints, held: Ints) -> npt.NDArray[np.bool_]:
+    """Say which units have owners to be compared with: as many others of s to 2s accounts as the group has.
+
+    ``sizes`` are the group's units, ``held`` the other owners' accounts, ascending. Up to three take the three nearest.
+    The rest is compared with single accounts: the same few owners again and again would be no chance.
+    """
+    if len(held) < 3:
+        return np.zeros(len(sizes), bool)
+    mine = np.sort(sizes)
+    needed = np.searchsorted(mine, 2 * sizes, "right") - np.searchsorted(mine, sizes)
+    there = np.searchsorted(held, 2 * sizes, "right") - np.searchsorted(held, sizes)
+    return np.asarray((sizes >= 2) & (needed <= np.maximum(there, 3)), np.bool_)
 
 
 def _sorted(drawn: Ints) -> list[Ints]:
