@@ -84,22 +84,22 @@ class Found:
         >>> Found.connected.fget(SimpleNamespace(views={"NET": ordinary, "ID": some}))
         True
         """
-        return _shown(self.views["NET"]) or _shown(self.views["ID"])
+        return _shown(self.views["NET"], 2 * LEAST_EFFECT) or _shown(self.views["ID"], 2 * LEAST_EFFECT)
 
     @property
     def steered(self) -> bool:
-        """Say whether identities or rhythm show anything at all, by the same measure.
+        """Say whether identities or rhythm show one hand behind the members: a nat a member, at one in a hundred.
 
         >>> from types import SimpleNamespace
-        >>> some, ordinary = ViewResult(0.9, 0.3, 0.004, 1.0), ViewResult(0.2, 0.2, 0.5, 1.0)
-        >>> Found.steered.fget(SimpleNamespace(views={"ID": ordinary, "TIME": some}))
+        >>> much, ordinary = ViewResult(1.4, 0.3, 0.004, 1.0), ViewResult(0.2, 0.2, 0.5, 1.0)
+        >>> Found.steered.fget(SimpleNamespace(views={"ID": ordinary, "TIME": much}))
         True
         """
-        return _shown(self.views["ID"]) or _shown(self.views["TIME"])
+        return _shown(self.views["ID"], 4 * LEAST_EFFECT) or _shown(self.views["TIME"], 4 * LEAST_EFFECT)
 
 
-def _shown(view: ViewResult) -> bool:
-    return view.excess >= 2 * LEAST_EFFECT and view.p_value < 0.01
+def _shown(view: ViewResult, least: float) -> bool:
+    return view.excess >= least and view.p_value < 0.01
 
 
 def stands_out(view: ViewResult) -> bool:
