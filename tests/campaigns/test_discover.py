@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from stillwatch.campaigns.discover import MEMBER_BAR, Found, discover, stands_out, worth_floor
+from stillwatch.campaigns.discover import MEMBER_BAR, Found, _apart_in_all, discover, stands_out, worth_floor
+from stillwatch.campaigns.split import Split
 from stillwatch.linkage.groups import LEAST_MEMBERS, Candidate, Group, ViewResult, candidates
 from stillwatch.linkage.space import Space, build_space
 from stillwatch.signals.frame import read_frame
@@ -110,3 +113,19 @@ def test_the_floor_is_learnt_from_benign_groups_only(tiny_space: Space) -> None:
     richer = [replace(one, worth=one.worth + 0.3) for one in benign]
     assert worth_floor(tiny_space, [*richer, rich], [guilty], 0.1) > floor
     assert worth_floor(tiny_space, [*benign[:3], rich], [guilty], 0.1) == worth_floor(tiny_space, [], [], 0.1)
+
+
+def test_who_asks_and_never_for_the_campaign_is_no_member() -> None:
+    """An evaluation laboratory tied to itself is let go; who asks for the campaign, or has hardly asked yet, stays."""
+    owner = np.repeat([0, 1, 2], [6, 6, 2])
+    space: Any = SimpleNamespace(frame=SimpleNamespace(account=owner, volume=lambda: np.bincount(owner)))
+    split = Split(np.arange(14), np.repeat([0.9, 0.1, 0.1], [6, 6, 2]), np.array([0.9, 0.1, 0.1]))
+    assert _apart_in_all(space, np.arange(3), split).tolist() == [False, True, False]
+
+
+def test_no_member_has_asked_for_other_things_only(found: list[Found], tiny_space: Space) -> None:
+    """Whoever is accused either asked for the campaign or has asked fewer than five times."""
+    for one in found:
+        claimed = np.unique(tiny_space.frame.account[one.split.rows[one.split.probability >= 0.5]])
+        silent = np.setdiff1d(one.members, claimed)
+        assert (tiny_space.frame.volume()[silent] < 5).all() or not len(claimed)

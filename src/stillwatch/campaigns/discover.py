@@ -23,6 +23,7 @@ _MOST_SEEDS = 80
 _PASSES = 3
 _MOST_NESTED = 12
 _MORE = 0.5  # nats a member
+_SPOKEN = 5  # exchanges from which on an account has shown what it is for
 _RARER = 20  # times rarer among the rest than among members: a construction of their own
 
 
@@ -332,14 +333,25 @@ def measured(space: Space, group: Group, profile: Profile, floor: float, seed: i
     True
     """
     members = profile.members(MEMBER_BAR)
+    split = split_exchanges(space, members, profile.probability[members])
+    apart = _apart_in_all(space, members, split)
+    if apart.any() and not apart.all():
+        members = members[~apart]
+        split = split_exchanges(space, members, profile.probability[members])
     probability = profile.probability[members]
     rng = np.random.default_rng([seed, len(members)])
     views = {name: view_result(space, name, members, rng, 100) for name in (*WHO, "STACK", "TASK")}
-    split = split_exchanges(space, members, probability)
     rows = split.rows[split.probability >= 0.5]
     worth, parts = group_worth(space.frame, space.labels, space.worth, rows) if len(rows) else (0.0, {})
     construction = common_construction(space.bundles.held, members)
     return Found(group, members, probability, profile, views, split, worth, parts, floor, construction)
+
+
+def _apart_in_all(space: Space, members: Ints, split: Split) -> npt.NDArray[np.bool_]:
+    """Say which members asked five times or more and never for the campaign: tied to it or to each other, not of it."""
+    asked = space.frame.volume()[members]
+    place = np.searchsorted(members, space.frame.account[split.rows[split.probability >= 0.5]])
+    return np.asarray((asked >= _SPOKEN) & (np.bincount(place, minlength=len(members)) == 0), np.bool_)
 
 
 def common_construction(held: Incidence, members: Ints) -> float:
