@@ -35,7 +35,8 @@ def shared_by_hand(drawn: list[tuple[int, int]], units: list[int], group: list[i
             sharing_units = {units[a] for a in holders if a in group}
             if len(sharing_units) >= 2:
                 outside = (len(holders - set(group)) + 0.5) / (N - len(group) + 1)
-                best = max(best, np.log((len(sharing_units) - 1) / (n_units - 1) / outside))
+                nats = np.log((len(sharing_units) - 1) / (n_units - 1) / outside)
+                best = max(best, nats) if nats >= 1.0 else best
         scores.append(min(best, cap))
     return scores
 
@@ -62,6 +63,14 @@ def test_a_rare_network_is_evidence_and_a_popular_one_is_not() -> None:
     group = np.arange(8)
     assert sharing(rare, alone).effect(group) > 3
     assert sharing(common, alone).effect(group) < 0.1
+
+
+def test_a_public_mail_provider_ties_nobody() -> None:
+    """What two thirds of a group and a third of the rest have is no link, however sure; a rare value is."""
+    alone = list(range(N))
+    provider = [(a, 0) for a in range(8)] + [(a, 0) for a in range(12, 12 + (N - 12) // 3)]
+    assert sharing(provider, alone).effect(np.arange(12)) == 0.0
+    assert sharing([(a, 0) for a in range(8)], alone).effect(np.arange(12)) > 1.0
 
 
 def test_a_household_on_one_network_is_one_unit() -> None:

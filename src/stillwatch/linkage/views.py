@@ -21,6 +21,7 @@ from stillwatch.signals.traits import Incidence
 
 Floats = npt.NDArray[np.float64]
 HOUR_US = 3_600_000_000
+LINK = 1.0  # nats: what is not e times commoner in the group than outside ties nobody (a public mail provider)
 _WIDTHS = (6 * HOUR_US, 72 * HOUR_US)
 
 
@@ -62,7 +63,8 @@ class Sharing:
     def scores(self, group: Ints) -> Floats:
         """Return log(share of the other units with the member's best value / its share outside the group).
 
-        Nats from 0 to ``cap``; 0 when the group is of one unit. The background is smoothed by half an account.
+        Nats from 1 to ``cap``, or 0: below one nat a value is no link, and a group of one unit has none. The background
+        is smoothed by half an account.
 
         >>> from stillwatch.signals.traits import incidence
         >>> card = incidence(np.array([0, 1], np.int32), np.array([0, 0]), 100)
@@ -355,5 +357,6 @@ def _shared(group: Ints, start: Ints, value: Codes, holders: Ints, entity: Codes
             if units[at] >= 2:
                 background = (holders[value[j]] - inside[at] + 0.5) / outside
                 score = np.log((units[at] - 1) / (n_units - 1) / background)
-                out[i] = max(out[i], score)
+                if score >= LINK:
+                    out[i] = max(out[i], score)
     return out
