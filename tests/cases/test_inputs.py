@@ -80,38 +80,33 @@ def test_an_unchanged_file_is_hashed_once(
     assert read == [changed]
 
 
-def test_heads_are_those_of_the_prompts_and_read_no_other_text(
-    write_dataset: WriteDataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Prompts of the wanted exchanges are masked; the text of other days is not read; no prompt, no head."""
-    dataset = write_dataset(some_rows(4))
-    read: list[str] = []
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the days whose prompt texts are read from now on, as they are."""
+    days: list[str] = []
 
     def counting(piece: Any, name: str) -> pa.ChunkedArray:
         if name == "prompt_text":
-            read.append(piece.file.parent.name)
+            days.append(piece.file.parent.name)
         return piece_column(piece, name)
 
     monkeypatch.setattr(inputs, "piece_column", counting)
+    return days
+
+
+def test_heads_are_those_of_the_prompts_and_read_no_other_text(write_dataset: WriteDataset, read: list[str]) -> None:
+    """Prompts of the wanted exchanges are masked; the text of other days is not read; no prompt, no head."""
+    dataset = write_dataset(some_rows(4))
     heads = prompt_heads(dataset, ["e1-0", "e1-2", "e3-1", "unknown"])
     assert heads == {e: masked_head(f"Explain case {e[1]}.{e[3]} in detail") for e in ("e1-0", "e3-1")}
     assert sorted(read) == ["day=1970-01-02", "day=1970-01-04"]
 
 
-def test_heads_that_are_kept_are_not_read_again(
-    write_dataset: WriteDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_heads_that_are_kept_are_not_read_again(write_dataset: WriteDataset, tmp_path: Path, read: list[str]) -> None:
     """With a folder, a second call reads new exchanges and changed files alone; a broken folder is read past."""
     dataset = write_dataset(some_rows(4))
     first = prompt_heads(dataset, ["e1-0", "e1-2", "e3-1"], tmp_path)
-    read: list[str] = []
-
-    def counting(piece: Any, name: str) -> pa.ChunkedArray:
-        if name == "prompt_text":
-            read.append(piece.file.parent.name)
-        return piece_column(piece, name)
-
-    monkeypatch.setattr(inputs, "piece_column", counting)
+    read.clear()
     assert prompt_heads(dataset, ["e1-0", "e1-2", "e3-1"], tmp_path) == first
     assert not read
     more = prompt_heads(dataset, ["e1-0", "e2-0"], tmp_path)
