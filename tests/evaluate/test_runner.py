@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stillwatch.errors import ConfigError
-from stillwatch.evaluate.plan import KNOBS, LEVELS, PLANS, Wish, plan, scenes
+from stillwatch.evaluate.plan import KNOBS, LEVELS, PLANS, Wish, plan, scenes, sweeps
 from stillwatch.evaluate.plan import settings as settings_of
 from stillwatch.evaluate.runner import Runner, Task
 from stillwatch.simulate import load_world
@@ -94,6 +94,13 @@ def test_seeds_that_are_none_are_refused(text: str) -> None:
     """What is no seed and no range of seeds is an error that shows how to write it."""
     with pytest.raises(ConfigError, match="NAME:SEED or NAME:FIRST-LAST"):
         scenes(text)
+
+
+def test_each_is_every_single_knob_once() -> None:
+    """``each`` stands for all knobs one at a time, beside others that are named."""
+    rows = [entry.row for entry in sweeps(Wish(sweep=("cover", "each", "all"), sweep_world="tiny:1"))]
+    assert set(rows) == {*KNOBS, "all"}
+    assert len(rows) == len(LEVELS) * (len(KNOBS) + 1)
 
 
 def test_an_unknown_knob_is_refused() -> None:

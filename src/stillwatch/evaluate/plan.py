@@ -23,7 +23,7 @@ KNOBS: dict[str, tuple[str, ...]] = {
     "schedule": ("jitter_s",),
     "cover": ("cover",),
 }
-ALL = "all"
+ALL, EACH = "all", "each"
 _WORLD = re.compile(r"([^:]+)(?::(\d+)(?:-(\d+))?)?")
 NULL_SEED = 1001
 
@@ -133,17 +133,18 @@ def plan(wish: Wish) -> list[Entry]:
 def sweeps(wish: Wish) -> list[Entry]:
     """Return the cells of the sweeps: one knob at a time moves from careless to careful, the others stay competent.
 
-    The knob ``all`` moves them all. Raises :class:`ConfigError` on a knob that is none.
+    The knob ``all`` moves them all; ``each`` stands for every single one. Raises :class:`ConfigError` on a knob that is none.
 
     >>> [(entry.row, entry.level) for entry in sweeps(Wish(sweep=("cover",), sweep_world="tiny:1"))][:2]
     [('cover', 'careless'), ('cover', 'competent')]
     """
-    unknown = [name for name in wish.sweep if name not in KNOBS and name != ALL]
+    knobs = list(dict.fromkeys(knob for name in wish.sweep for knob in (KNOBS if name == EACH else (name,))))
+    unknown = [knob for knob in knobs if knob not in KNOBS and knob != ALL]
     if unknown:
-        raise ConfigError(f"--sweep {unknown[0]}: known are {', '.join([*KNOBS, ALL])}")
+        raise ConfigError(f"--sweep {unknown[0]}: known are {', '.join([*KNOBS, ALL, EACH])}")
     return [
         Entry("sweep", Cell(scene), knob, level)
-        for knob in wish.sweep
+        for knob in knobs
         for level in LEVELS
         for scene in scenes(wish.sweep_world, wish.scale, settings(knob, level))
     ]
