@@ -133,7 +133,8 @@ def plan(wish: Wish) -> list[Entry]:
 def sweeps(wish: Wish) -> list[Entry]:
     """Return the cells of the sweeps: one knob at a time moves from careless to careful, the others stay competent.
 
-    The knob ``all`` moves them all; ``each`` stands for every single one. Raises :class:`ConfigError` on a knob that is none.
+    The knob ``all`` moves them all; ``each`` stands for every single one. Raises :class:`ConfigError` on a knob that is
+    none.
 
     >>> [(entry.row, entry.level) for entry in sweeps(Wish(sweep=("cover",), sweep_world="tiny:1"))][:2]
     [('cover', 'careless'), ('cover', 'competent')]
