@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import fields, replace
 from types import SimpleNamespace
@@ -121,6 +122,7 @@ def test_a_class_with_a_harvest_is_for_a_person() -> None:
         ("office, campus", {"site": NAN, "domain": NAN}),
         ("evaluation", {"novelty": NAN}),
         ("permitted", {"verified": NAN}),
+        ("hackathon", {"signup_days": NAN, "span_days": 2.0}),
     ],
 )
 def test_absent_evidence_is_no_data_and_no_exclusion(name: str, absent: dict[str, float]) -> None:
@@ -133,6 +135,32 @@ def test_no_test_fails_when_everything_is_absent() -> None:
     unknown = replace(GUILTY, **{f.name: NAN for f in fields(Facts) if f.type == "float"})
     for test in TESTS:
         assert test(unknown, group()).outcome in {"excluded", "no data"}
+
+
+ABSENT = ("payer", "domain", "domain_held", "site", "campus", "education", "verified", "novelty", "signup_days")
+
+
+@pytest.mark.parametrize("absent", [(), *((name,) for name in (*ABSENT, "outside_holders")), ABSENT])
+def test_a_reason_says_what_is_not_known_and_never_prints_it(absent: tuple[str, ...]) -> None:
+    """Whatever facts the data lack, no sentence holds a number that is none."""
+    measured = replace(GUILTY, payers=0 if "payer" in absent else 20, **dict.fromkeys(absent, NAN))
+    for found in (group(), group(members=40), group(NET=ORDINARY, ID=ORDINARY, LIFE=ORDINARY, TIME=ORDINARY)):
+        for test in TESTS:
+            assert not re.search(r"\bnan\b", test(measured, found).reason)
+
+
+def test_a_missing_column_is_named() -> None:
+    """Without payments, networks or sign-up times the reason says so and speaks of what is known instead."""
+    assert tried("own fleet", replace(GUILTY, payer=NAN, payers=0)).reason == (
+        "payments are not known; the commonest e-mail domain has 30% of members"
+    )
+    assert tried("office, campus", replace(GUILTY, site=NAN)).reason == (
+        "networks are not known; the commonest e-mail domain has 30% of members"
+    )
+    assert tried("hackathon", replace(GUILTY, signup_days=NAN)).reason == (
+        "sign-up times are not known; use spreads over 10 days"
+    )
+    assert tried("own fleet", GUILTY).reason == "20 payment instruments, the commonest at 10%"
 
 
 def test_a_few_accounts_of_unknown_owners_may_be_one_customers() -> None:
@@ -229,6 +257,7 @@ def test_facts_of_bare_logs_are_unknown(frame_of: FrameOf) -> None:
     space, seen = measured(frame_of(asked(12)), 10)
     for name in ("payer", "domain", "site", "campus", "education", "verified", "novelty", "signup_days"):
         assert np.isnan(getattr(seen, name)), name
+    assert seen.payers == 0
     assert (seen.organisation, seen.reseller) == (0.0, 0.0)
     rows = np.flatnonzero(space.frame.account < 10)
     split = Split(rows, np.ones(len(rows)), np.ones(10))

@@ -86,7 +86,7 @@ def facts(space: Space, found: Found) -> Facts:
     return Facts(
         organisation=_dominant(frame.attribute["org_id"], members, of_all=True),
         payer=_dominant(frame.attribute["payment_hash"], members),
-        payers=len(np.unique(frame.attribute["payment_hash"][members])),
+        payers=_different(frame.attribute["payment_hash"], members),
         domain=_dominant(frame.attribute["email_domain"], members),
         domain_held=_held_outside(frame.attribute["email_domain"], members),
         site=_dominant(space.main["ip_prefix"], members),
@@ -115,6 +115,12 @@ def _dominant(code: Codes, members: Ints, *, of_all: bool = False) -> float:
     if len(known) < 0.1 * len(members):
         return 0.0 if of_all else float("nan")
     return float(np.bincount(known).max() / (len(members) if of_all else len(known)))
+
+
+def _different(code: Codes, members: Ints) -> int:
+    """Return how many different values the members have; without data, none."""
+    values = code[members]
+    return len(np.unique(values[values >= 0]))
 
 
 def _held_outside(code: Codes, members: Ints) -> float:
@@ -203,8 +209,8 @@ def _framework(f: Facts, found: Found) -> Explanation:
         return Explanation(name, "excluded", "the members share no one construction that others could have published")
     if f.outside_holders > 1.0 and len(views) < 2:
         return Explanation(name, "explains", "most accounts with this construction are outside the group")
-    reason = f"{f.outside_holders:.1f} outside accounts a member use it, yet members also share {' and '.join(views)}"
-    return Explanation(name, "excluded", reason)
+    reason = f"{f.outside_holders:.1f} outside accounts a member use it"
+    return Explanation(name, "excluded", f"{reason}, yet members also share {' and '.join(views)}" if views else reason)
 
 
 def _organisation(f: Facts, found: Found) -> Explanation:
@@ -226,7 +232,10 @@ def _customer(f: Facts, found: Found) -> Explanation:
             f"neither payments nor e-mail domains are known, and {len(found.members)} accounts can be one customer's"
         )
         return Explanation(name, "possible" if len(found.members) < _FLEET else "no data", reason)
-    return Explanation(name, "excluded", f"{f.payers} payment instruments, the commonest at {f.payer:.0%}")
+    if not np.isfinite(f.payer):
+        reason = f"payments are not known; the commonest e-mail domain has {f.domain:.0%} of members"
+        return Explanation(name, "excluded", reason if f.domain < _MOST else f"{reason}, and outsiders have it too")
+    return Explanation(name, "excluded", f"{f.payers} payment instrument{'' if f.payers == 1 else 's'}, the commonest at {f.payer:.0%}")
 
 
 def _place(f: Facts, found: Found) -> Explanation:
@@ -237,6 +246,9 @@ def _place(f: Facts, found: Found) -> Explanation:
         return Explanation(name, outcome, "one place or school, and people there know the same tasks and hours")
     if not np.isfinite(f.site) and not np.isfinite(f.domain):
         return Explanation(name, "no data", "neither networks nor e-mail domains are known")
+    if not np.isfinite(f.site):
+        reason = f"networks are not known; the commonest e-mail domain has {f.domain:.0%} of members"
+        return Explanation(name, "excluded", reason)
     return Explanation(name, "excluded", f"the commonest network has {f.site:.0%} of members")
 
 
@@ -286,6 +298,9 @@ def _hackathon(f: Facts, found: Found) -> Explanation:
     if f.signup_days <= 4 and f.span_days <= 5 and (f.site >= 0.5 or f.referral >= 0.5):
         reason = "sign-ups and use fall in a few days at one venue or by one invitation: an event's, or a burst's"
         return Explanation(name, "possible", reason)
+    if not np.isfinite(f.signup_days):
+        reason = f"sign-up times are not known; use spreads over {f.span_days:.0f} days"
+        return Explanation(name, "excluded" if f.span_days > 5 else "no data", reason)
     return Explanation(name, "excluded", f"sign-ups spread over {f.signup_days:.0f} days, use over {f.span_days:.0f}")
 
 
