@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,28 @@ def test_axes_carry_a_strength_and_say_what_is_missing(found: Found) -> None:
     assert missing["missing"]
     assert (missing["p_value"], missing["strength"]) == (None, 0.0)
     assert "no evidence" in missing["text"]
+
+
+@pytest.mark.parametrize(
+    ("excess", "p_value", "said"),
+    [
+        (7.99, 1e-6, "stands out: 7.99 nats a member beyond chance, p = 1.0e-06"),
+        (
+            7.99,
+            0.0099,
+            "is not sure enough: 7.99 nats a member beyond chance, but p = 9.9e-03, not under 0.001: "
+            "chance, or too few like accounts to be sure",
+        ),
+        (0.1, 0.0099, "is ordinary: 0.10 nats a member beyond chance, p = 9.9e-03"),
+        (0.1, 1e-6, "is ordinary: 0.10 nats a member beyond chance, p = 1.0e-06"),
+    ],
+)
+def test_a_large_view_that_chance_is_not_ruled_out_for_is_not_ordinary(
+    found: Found, excess: float, p_value: float, said: str
+) -> None:
+    """Much in common among few like accounts is called unsure; little in common is ordinary whatever its p-value."""
+    one: Any = replace(found, views={**found.views, "NET": ViewResult(excess + 0.1, 0.1, p_value, 1.0)})
+    assert next(record for record in axis_records(one) if record["axis"] == "NET")["text"] == said
 
 
 def test_each_query_rebuilds_its_line(tiny: Dataset, tmp_path: Path) -> None:

@@ -235,7 +235,9 @@ def _customer(f: Facts, found: Found) -> Explanation:
     if not np.isfinite(f.payer):
         reason = f"payments are not known; the commonest e-mail domain has {f.domain:.0%} of members"
         return Explanation(name, "excluded", reason if f.domain < _MOST else f"{reason}, and outsiders have it too")
-    return Explanation(name, "excluded", f"{f.payers} payment instrument{'' if f.payers == 1 else 's'}, the commonest at {f.payer:.0%}")
+    return Explanation(
+        name, "excluded", f"{f.payers} payment instrument{'' if f.payers == 1 else 's'}, the commonest at {f.payer:.0%}"
+    )
 
 
 def _place(f: Facts, found: Found) -> Explanation:

@@ -19,6 +19,7 @@ from stillwatch.types import Progress, silent
 
 Floats = npt.NDArray[np.float64]
 MEMBER_BAR = 0.5
+LEAST_P = 0.001
 _MOST_SEEDS = 80
 _PASSES = 3
 _MOST_NESTED = 12
@@ -113,7 +114,7 @@ def stands_out(view: ViewResult) -> bool:
     >>> stands_out(ViewResult(effect=0.3, expected=0.2, p_value=1e-5, known=1.0))
     False
     """
-    return view.p_value < 0.001 and view.excess >= LEAST_EFFECT
+    return view.p_value < LEAST_P and view.excess >= LEAST_EFFECT
 
 
 def worth_floor(space: Space, proposed: list[Candidate], groups: list[Group], q: float) -> float:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from stillwatch.campaigns.discover import Found, stands_out
+from stillwatch.campaigns.discover import LEAST_P, Found, stands_out
 from stillwatch.campaigns.harvest import Harvest
 from stillwatch.cases.wording import plural
-from stillwatch.linkage.groups import ViewResult
+from stillwatch.linkage.groups import LEAST_EFFECT, ViewResult
 from stillwatch.linkage.space import CAPS, WHO, Space
 from stillwatch.signals.traits import Incidence
 
@@ -197,8 +197,7 @@ def _axis(name: str, view: ViewResult, cap: float) -> dict[str, Any]:
     if missing:
         text = "the data hold no evidence of this kind"
     else:
-        verb = "stands out" if stands_out(view) else "is ordinary"
-        text = f"{verb}: {view.excess:.2f} nats a member beyond chance, p = {view.p_value:.1e}"
+        text = _standing(view)
     return {
         "axis": name,
         "effect": round(view.excess, 4),
@@ -207,3 +206,13 @@ def _axis(name: str, view: ViewResult, cap: float) -> dict[str, Any]:
         "missing": missing,
         "text": text,
     }
+
+
+def _standing(view: ViewResult) -> str:
+    """Say whether a view stands out, would by its size if chance could be ruled out, or is ordinary."""
+    beyond, p = f"{view.excess:.2f} nats a member beyond chance", f"p = {view.p_value:.1e}"
+    if stands_out(view):
+        return f"stands out: {beyond}, {p}"
+    if view.excess < LEAST_EFFECT:
+        return f"is ordinary: {beyond}, {p}"
+    return f"is not sure enough: {beyond}, but {p}, not under {LEAST_P:g}: chance, or too few like accounts to be sure"
