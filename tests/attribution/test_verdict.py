@@ -181,3 +181,18 @@ def test_a_large_fleet_is_accused_whole(once: Callable[..., Path]) -> None:
     fleet = max(accused, key=len)
     assert (owner[fleet] == "reseller_fleet").sum() >= 0.8 * (owner == "reseller_fleet").sum() > 400
     assert (owner[np.concatenate(accused)] == "").sum() <= 2
+
+
+NAMED: list[dict[str, Any]] = [
+    {"coordinated": 1}, {"cohesion": 0.4}, {"likeness": 0.7}, {"worth": 0.1}, {"likeness": 4.3}, {"cohesion": 1.5},
+    {"connected": False}, {"steered": False}, {"members": np.arange(5)},
+]  # fmt: skip
+
+
+def test_every_name_of_a_verdict_is_explained(ladder: Any) -> None:
+    """The page on attribution has a row for each name that can decide, with the verdict it leads to."""
+    page = (Path(__file__).parents[2] / "docs" / "attribution.md").read_text(encoding="utf-8")
+    decided = [ladder(**properties) for properties in NAMED]
+    assert len({judged.decided_by for judged in decided}) == len(NAMED)
+    for judged in decided:
+        assert f"| {judged.decided_by} | {judged.verdict} |" in page

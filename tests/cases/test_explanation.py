@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 
 from stillwatch.cases.explanation import Term, explain_account, fewest_terms, log_odds, odds_to_probability
 from stillwatch.cases.folder import Axis, Campaign, ScanOutput
-from stillwatch.cases.reasons import removals, would_change
+from stillwatch.cases.reasons import removals, why, would_change
 from stillwatch.cli import app
 from stillwatch.errors import StillwatchError
 
@@ -50,6 +51,21 @@ def test_a_view_that_is_certain_but_tiny_does_not_count() -> None:
     case = campaign(NET=1e-6, ID=1e-6)
     tiny = msgspec.structs.replace(case, axes=[*case.axes, Axis("TIME", effect=0.01, p_value=1e-9)])
     assert [r.axis for r in removals(tiny) if r.falls] == ["WHAT", "NET", "ID", "WORTH"]
+
+
+def test_a_fleet_of_one_owner_is_explained_by_its_owner_and_its_work() -> None:
+    """No view carries it and none would take it away; the twin that a test brought up stands on its views."""
+    reason = {"verdict": "needs_person", "decided_by": "one customer's own fleet", "person_reason": "ask the owner"}
+    fleet = msgspec.structs.replace(campaign(NET=0.4, ID=0.3, LIFE=0.6), q_value=1.0, **reason)
+    said = " ".join((*why(fleet), *would_change(fleet)))
+    assert "openly belong together" in said
+    assert "A person must decide (one customer's own fleet): ask the owner." in said
+    assert not re.search(r"no longer be reported|beyond chance|q = ", said)
+    assert [r.axis for r in removals(fleet) if r.falls] == ["WHAT", "ID", "WORTH"]
+    assert all(r.why.startswith("falls" if r.falls else "stands") for r in removals(fleet))
+    tested = msgspec.structs.replace(fleet, q_value=0.01)
+    assert "no longer be reported" in " ".join(would_change(tested))
+    assert "(q = 0.01)" in " ".join(why(tested))
 
 
 def test_an_open_innocent_explanation_is_named(world: World) -> None:

@@ -106,10 +106,14 @@ def _doubt(found: Found, *, explained: bool) -> tuple[str, str] | None:
     doubts = (
         (
             what < LEAST_LIKENESS and found.construction < ONE_CONSTRUCTION,
-            f"its members share {what:.1f} nats of what they ask: it may be several",
+            f"its members share {what:.1f} nats of what they ask, under {LEAST_LIKENESS:g}: it may be several groups",
             "several groups",
         ),
-        (who < SURE_COHESION, f"its members are tied to it by {who:.1f} nats of who they are: loosely", "loosely tied"),
+        (
+            who < SURE_COHESION,
+            f"its members are tied to it by {who:.1f} nats of who they are, loosely: {SURE_COHESION:g} are needed",
+            "loosely tied",
+        ),
         (
             not found.connected,
             "only sign-ups and rhythm tie its members: an event brings strangers at one time",

@@ -194,17 +194,13 @@ def axis_records(found: Found) -> list[dict[str, Any]]:
 def _axis(name: str, view: ViewResult, cap: float) -> dict[str, Any]:
     missing = not np.isfinite(view.p_value)
     strength = 0.0 if missing else float(np.clip(view.excess / cap, 0.0, 1.0)) ** 0.5 if view.excess > 0 else 0.0
-    if missing:
-        text = "the data hold no evidence of this kind"
-    else:
-        text = _standing(view)
     return {
         "axis": name,
         "effect": round(view.excess, 4),
         "p_value": None if missing else float(f"{view.p_value:.3g}"),
         "strength": round(strength, 4),
         "missing": missing,
-        "text": text,
+        "text": "the data hold no evidence of this kind" if missing else _standing(view),
     }
 
 

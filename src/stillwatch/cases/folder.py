@@ -95,6 +95,7 @@ class Campaign(msgspec.Struct, frozen=True, kw_only=True):
     evidence: list[str] = []
     innocent_explanations: list[InnocentExplanation] = []
     person_reason: str | None = None
+    decided_by: str | None = None
     lineage: Lineage = Lineage()
 
     def axis(self, name: str) -> Axis:

@@ -68,7 +68,9 @@ def removals(campaign: Campaign) -> list[Removal]:
     for name in AXES:
         if campaign.axis(name).missing:
             continue
-        if name in WHO_AXES:
+        if is_fleet(campaign):
+            out.append(_FLEET_WITHOUT.get(name) or Removal(name, False, f"stands: {_NOT_ON_THIS}"))
+        elif name in WHO_AXES:
             out.append(_without(campaign, name))
         else:
             what = (
@@ -76,6 +78,26 @@ def removals(campaign: Campaign) -> list[Removal]:
             )
             out.append(Removal(name, True, f"falls: {what}"))
     return out
+
+
+_NOT_ON_THIS = "it rests on the one owner and what the accounts ask for"
+_FLEET_WITHOUT = {
+    name: Removal(name, True, f"falls: {said}")
+    for name, said in (
+        ("WHAT", "nobody would know what they ask for"),
+        ("ID", "payments, devices and telephones show the one owner"),
+        ("WORTH", "no group is reported without it"),
+    )
+}
+
+
+def is_fleet(campaign: Campaign) -> bool:
+    """Say whether a group is one owner's fleet, which no test of chance brought up: its q-value is one.
+
+    >>> is_fleet(Campaign(campaign_id="c", verdict="needs_person", q_value=1.0))
+    True
+    """
+    return campaign.verdict != "campaign" and campaign.q_value is not None and campaign.q_value >= 1.0
 
 
 def _without(campaign: Campaign, name: str) -> Removal:
@@ -143,7 +165,9 @@ def why(campaign: Campaign) -> list[str]:
     sentences = [headline(campaign)]
     if campaign.capabilities:
         sentences.append(f"Most sought: {sought(campaign)}.")
-    if who:
+    if is_fleet(campaign):
+        sentences.append("The accounts openly belong together, so that they share networks or hours says nothing.")
+    elif who:
         sentences.append(
             f"They ask in the same way, and coincide in {plural(len(who), 'independent view')} of who asks ({names}), "
             "more than unrelated accounts of the same kind do."
@@ -152,12 +176,14 @@ def why(campaign: Campaign) -> list[str]:
         sentences.append("They ask in the same way; no view of who asks is beyond chance by itself.")
     if campaign.verdict != "campaign":
         reason = (campaign.person_reason or "the data cannot decide it").rstrip(".")
-        sentences.append(f"This is not an accusation. A person must decide: {reason}.")
+        named = f" ({campaign.decided_by})" if campaign.decided_by else ""
+        sentences.append(f"This is not an accusation. A person must decide{named}: {reason}.")
     missing = [axis.axis for axis in campaign.axes if axis.missing]
     if missing:
         sentences.append(f"Not judged, because the data lacks it: {listing(AXIS_TITLES.get(a, a) for a in missing)}.")
     sure = sureness(campaign.q_value)
-    sentences.append(f"{sure[0].upper()}{sure[1:]} (q = {p_text(campaign.q_value)}).")
+    measured = "" if is_fleet(campaign) else f" (q = {p_text(campaign.q_value)})"
+    sentences.append(f"{sure[0].upper()}{sure[1:]}{measured}.")
     return sentences
 
 
@@ -168,7 +194,9 @@ def would_change(campaign: Campaign) -> list[str]:
     ['No kind of evidence can be taken away: the scan recorded none apart.']
     """
     tested = [removal for removal in removals(campaign) if removal.axis in WHO_AXES]
-    if not tested:
+    if is_fleet(campaign):
+        sentences = [f"No view of who asks carries this: {_NOT_ON_THIS}. Ask the owner; a contract settles it."]
+    elif not tested:
         sentences = ["No kind of evidence can be taken away: the scan recorded none apart."]
     else:
         fatal = [AXIS_TITLES[removal.axis] for removal in tested if removal.falls]

@@ -74,6 +74,7 @@ def campaign_record(recorded: Recorded, space: Space) -> dict[str, Any]:
             {"name": e.name, "outcome": e.outcome, "reason": e.reason} for e in judged.explanations
         ],
         "person_reason": judged.reason if judged.verdict == "needs_person" else None,
+        "decided_by": judged.decided_by or None,
         "lineage": {"event": recorded.lineage.event, "previous": list(recorded.lineage.previous)},
     }
 

@@ -109,7 +109,7 @@ def _details(campaign: Campaign) -> RenderableType:
     if considered:
         lines.append(("innocent explanation", considered))
     if campaign.person_reason:
-        lines.append(("a person must decide", campaign.person_reason))
+        lines.append(("a person must decide", ": ".join(filter(None, (campaign.decided_by, campaign.person_reason)))))
     lines.append(("how sure", sureness(campaign.q_value)))
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
