@@ -97,6 +97,24 @@ def test_otel_newest_generation_reads_text_and_structure(ingest: Any, stored: An
     assert (structured["prompt_text"], structured["response_text"]) == ("And in that one?", "A tern.")
 
 
+@pytest.mark.parametrize(
+    ("files", "asked", "answered"),
+    [
+        (("otel-1-prompts.jsonl",), "gen_ai.prompt.N.content", "gen_ai.completion.N.content"),
+        (("otel-2-spans.jsonl", "otel-2-logs.jsonl"), "gen_ai.system.message", "gen_ai.choice"),
+        (("otel-3-messages.jsonl",), "gen_ai.input.messages", "gen_ai.output.messages"),
+    ],
+)
+def test_otel_coverage_credits_questions_and_answers_each_to_its_own_attribute(
+    ingest: Any, examples: Path, files: tuple[str, ...], asked: str, answered: str
+) -> None:
+    """Whatever the generation, an answer is not said to come from where the question stood."""
+    columns = ingest(*(examples / name for name in files)).coverage["columns"]
+    assert asked in columns["prompt_text"]["from"]
+    assert answered in columns["response_text"]["from"]
+    assert not set(columns["prompt_text"]["from"]) & set(columns["response_text"]["from"])
+
+
 def test_otel_oldest_generation_reads_indexed_prompts(ingest: Any, stored: Any, examples: Path) -> None:
     """`gen_ai.prompt.N.content` and whole `gen_ai.prompt` both give text; ids come from the span."""
     ingest(examples / "otel-1-prompts.jsonl")

@@ -78,11 +78,11 @@ def _said(cells: Cells, talk: Talk, known: dict[str, Any]) -> None:
         said(cells, talk.messages or None, talk.system, talk.origin or "gen_ai.system_instructions")
     put(cells, "tools_json", tools_text(talk.tools), "gen_ai.tool.definitions")
     text, stop = answer_texts(talk.answers)
-    put(cells, "response_text", text, talk.origin)
+    put(cells, "response_text", text, talk.answered)
     reasons = embedded(known.get("gen_ai.response.finish_reasons"))
     reason = reasons[0] if isinstance(reasons, list) and reasons else reasons if isinstance(reasons, str) else None
     put(cells, "stop_reason", reason, "gen_ai.response.finish_reasons")
-    put(cells, "stop_reason", stop, talk.origin)
+    put(cells, "stop_reason", stop, talk.answered)
     if "stop_reason" in cells:
         stopped, origin = cells["stop_reason"]
         put(cells, "refused", stopped in ("content_filter", "refusal"), origin)
@@ -178,7 +178,7 @@ def _join(half: _Half, item: Item, talk: Talk) -> None:
     kept.messages += talk.messages
     kept.answers += talk.answers
     kept.system, kept.tools = kept.system or talk.system, kept.tools or talk.tools
-    kept.origin = kept.origin or talk.origin
+    kept.origin, kept.answered = kept.origin or talk.origin, kept.answered or talk.answered
 
 
 def _is_whole(half: _Half, item: Item) -> bool:

@@ -40,13 +40,14 @@ _FIRST = tuple(
 
 @dataclass(slots=True)
 class Talk:
-    """The messages in and out of one exchange, and where they stood."""
+    """The messages in and out of one exchange, and where those in (``origin``) and out (``answered``) stood."""
 
     messages: list[Any] = field(default_factory=list)
     answers: list[Any] = field(default_factory=list)
     system: Any = None
     tools: Any = None
     origin: str = ""
+    answered: str = ""
 
     def is_empty(self) -> bool:
         """Say whether no content at all was found."""
@@ -76,7 +77,10 @@ def _extend(talk: Talk, kept: list[Any], value: Any, origin: str) -> None:
     value = embedded(value)
     if value is None or value == "" or value == []:
         return
-    talk.origin = talk.origin or origin
+    if kept is talk.answers:
+        talk.answered = talk.answered or origin
+    else:
+        talk.origin = talk.origin or origin
     kept.extend(value if isinstance(value, list) else [value])
 
 
@@ -94,8 +98,7 @@ def _read_indexed(talk: Talk, attributes: dict[str, Any]) -> None:
             continue
         asked = name in ("gen_ai.prompt", "llm.prompts")
         parts.setdefault("role", "user" if asked else "assistant")
-        (talk.messages if asked else talk.answers).append(parts)
-        talk.origin = talk.origin or f"{name}.N.content"
+        _extend(talk, talk.messages if asked else talk.answers, parts, f"{name}.N.content")
     talk.tools = talk.tools or functions or None
 
 
@@ -115,8 +118,7 @@ def read_event(talk: Talk, name: str, body: Any, attributes: dict[str, Any]) -> 
         found = _event_body(body, attributes)
         message = embedded(found.get("message"))
         inner = message if isinstance(message, dict) else {"content": message} if message else found
-        talk.answers.append({**inner, "finish_reason": found.get("finish_reason")})
-        talk.origin = talk.origin or name
+        _extend(talk, talk.answers, {**inner, "finish_reason": found.get("finish_reason")}, name)
     elif name in (DETAILS, "gen_ai.content.prompt", "gen_ai.content.completion"):
         read_attributes(talk, {**(body if isinstance(body, dict) else {}), **attributes})
     else:
