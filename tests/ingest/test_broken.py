@@ -95,13 +95,7 @@ def test_csv_rows_of_the_wrong_width_are_rejected(ingest: Any, log: Any, rejects
         ({"ts": 10**30}, "out of range"),
         ({"account_id": None}, "account_id is missing"),
         ({"account_id": ["a"]}, "account_id (from account_id): expected text, got a list"),
-        ({"input_tokens": "many"}, "input_tokens (from input_tokens): expected a number, got 'many'"),
-        ({"input_tokens": 1.5}, "expected a whole number"),
-        ({"input_tokens": -5}, "expected no negative number"),
-        ({"input_tokens": 1 << 70}, "out of range"),
-        ({"refused": "perhaps"}, "expected true or false"),
-        ({"modalities": 3}, "expected a list"),
-        ({"capability": 300}, "out of range"),
+        ({"exchange_id": ["e7"]}, "exchange_id (from exchange_id): expected text, got a list"),
     ],
 )
 def test_a_bad_row_is_kept_with_its_reason(
@@ -116,6 +110,69 @@ def test_a_bad_row_is_kept_with_its_reason(
     assert (reject["file"], reject["line"]) == ("log.jsonl", 8)
     assert says in reject["reason"]
     assert "e7" in reject["raw"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"max_tokens": True}, "max_tokens (from max_tokens): expected a number, got true or false"),
+        ({"input_tokens": "many"}, "input_tokens (from input_tokens): expected a number, got 'many'"),
+        ({"input_tokens": 1.5}, "expected a whole number"),
+        ({"input_tokens": -5}, "expected no negative number"),
+        ({"input_tokens": 1 << 70}, "out of range"),
+        ({"refused": "perhaps"}, "expected true or false"),
+        ({"modalities": 3}, "expected a list"),
+        ({"capability": 300}, "out of range"),
+    ],
+)
+def test_an_odd_field_hides_no_exchange(
+    ingest: Any, log: Any, row: Any, rejects: Any, stored: Any, into: Path, changes: dict[str, Any], says: str
+) -> None:
+    """An optional value that cannot be read is left out of its row, counted in the coverage, named by file and line."""
+    rows = [row(n) for n in range(30)]
+    rows[7].update(changes)
+    report = ingest(log(rows), max_reject_share=0)
+    assert (report.added, report.rejected, rejects()) == (30, 0, [])
+    (name,) = changes
+    assert name not in stored()[7]
+    assert report.notes == {f"unreadable {name}, left out": 1}
+    (coverage,) = (json.loads(file.read_text()) for file in (into / "coverage").iterdir())
+    assert coverage["notes"] == report.notes
+    (kept,) = (json.loads(file.read_text()) for file in (into / "rejects" / "fields").iterdir())
+    assert (kept["file"], kept["line"], sorted(kept)) == ("log.jsonl", 8, ["file", "line", "reason"])
+    assert says in kept["reason"]
+
+
+def test_reading_a_row_with_an_odd_field_again_changes_nothing(ingest: Any, log: Any, row: Any, snapshot: Any) -> None:
+    """The row is there already: neither it nor its field is kept twice."""
+    source = log([row(0, max_tokens=True)])
+    ingest(source)
+    before = snapshot()
+    assert ingest(source).duplicates == 1
+    assert snapshot() == before
+
+
+def test_an_odd_field_of_an_account_costs_only_itself(ingest: Any, log: Any, row: Any, into: Path) -> None:
+    """An unreadable time of closure is left out; an unreadable sign-up rejects the account (the twin)."""
+    accounts = [
+        {"account_id": "a", "created_at": "2026-01-01", "closed_at": "soon"},
+        {"account_id": "b", "created_at": "soon"},
+    ]
+    report = ingest(log([row()]), accounts=(log(accounts, "accounts.ndjson"),), max_reject_share=0.5)
+    assert (report.accounts, report.rejected) == (1, 1)
+    assert report.notes == {"unreadable closed_at, left out": 1}
+    assert Dataset.open(into).accounts().column("account_id").to_pylist() == ["a"]
+
+
+def test_a_card_without_its_issuer_is_counted(ingest: Any, log: Any, row: Any, into: Path) -> None:
+    """A card number with a wrong check digit gives no issuer's range, and that is said; a token is no card."""
+    accounts = [
+        {"account_id": name, "created_at": "2026-01-01", "payment": payment}
+        for name, payment in (("a", "4111 1111 1111 1112"), ("b", "4111 1111 1111 1111"), ("c", "pm_41111111111111112"))
+    ]
+    report = ingest(log([row()]), accounts=(log(accounts, "accounts.ndjson"),))
+    assert report.notes == {"card numbers with a wrong check digit, payment_bin left out": 1}
+    assert Dataset.open(into).accounts().column("payment_bin").to_pylist() == [None, "411111", None]
 
 
 @pytest.mark.parametrize(

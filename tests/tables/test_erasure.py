@@ -52,6 +52,7 @@ def write(folder: Path, exchanges: list[dict[str, Any]], rejects: bytes = b"") -
         )
         if rejects:
             writer.add_file("rejects/r.ndjson", rejects)
+            writer.add_file("rejects/fields/r.ndjson", rejects)
         writer.commit()
     return Dataset.open(folder)
 
@@ -138,7 +139,8 @@ def test_rejects_that_name_the_account_go_and_others_stay(tmp_path: Path) -> Non
     dataset = write(tmp_path, [exchange(0, "acct-1", 20_000)], "".join(line + "\n" for line in lines).encode())
     wanted = Wanted(frozenset({"acct-1"}))
     erase(dataset, wanted, find(dataset, wanted))
-    assert (tmp_path / "rejects" / "r.ndjson").read_text() == lines[2] + "\n"
+    for folder in (tmp_path / "rejects", tmp_path / "rejects" / "fields"):
+        assert (folder / "r.ndjson").read_text() == lines[2] + "\n"
 
 
 def test_another_row_that_names_the_account_loses_the_name_only(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +13,7 @@ from stillwatch.ingest.privacy import PREFIX, digits, email, is_card, sealed_id
 from stillwatch.ingest.reader import Cells, RowError
 
 _BIN_DIGITS = 6
+_CARD_LIKE = re.compile(r"\d(?:[ -]?\d){12,18}")
 _KINDS = {"email": "email_hash", "phone": "phone_hash", "payment": "payment_hash", "device": "device_hash"}
 _HASHES = {column: kind for kind, column in _KINDS.items()}
 
@@ -23,8 +25,9 @@ def finish_account(cells: Cells, desk: Desk) -> dict[str, Any]:
     their own columns. A ``…_hash`` column that holds no keyed hash yet is hashed as if it were raw, except when it
     looks like a digest (hex of at least 32 digits), which is kept.
 
-    Raises :class:`RowError` when ``account_id`` is missing or a value does not fit; ``created_at`` may be missing for
-    an account that is known already (a closure, a new plan), which the caller checks.
+    An optional value that does not fit is left out. Raises :class:`RowError` when ``account_id`` is missing, or it or
+    ``created_at`` does not fit; ``created_at`` may be missing for an account that is known already (a closure, a new
+    plan), which the caller checks.
 
     >>> from stillwatch.ingest.privacy import Key
     >>> desk = Desk(Key(b"0123456789abcdef"), now_us=1_800_000_000_000_000)
@@ -34,12 +37,9 @@ def finish_account(cells: Cells, desk: Desk) -> dict[str, Any]:
     ('y.example', True)
     """
     row: dict[str, Any] = {}
+    desk.unread.clear()
     for column, (found, origin) in cells.items():
-        try:
-            convert = text if column in _KINDS else CONVERT["accounts"][column]
-            row[column] = convert(found, desk.notes)
-        except RowError as error:
-            raise RowError(f"{column} (from {origin}): {error}") from None
+        row[column] = desk.read(column, found, origin, text if column in _KINDS else CONVERT["accounts"][column])
     if row.get("account_id") is None:
         raise RowError("account_id is missing")
     row["account_id"] = sealed_id(desk.key, row["account_id"])
@@ -64,6 +64,8 @@ def _seal(row: dict[str, Any], kind: str, column: str, raw: str, desk: Desk) -> 
     if kind == "payment" and is_card(digits(raw)):
         shaped = digits(raw)
         row.setdefault("payment_bin", shaped[:_BIN_DIGITS])
+    elif kind == "payment" and _CARD_LIKE.fullmatch(shaped) and not row.get("payment_bin"):
+        desk.notes["card numbers with a wrong check digit, payment_bin left out"] += 1
     if kind == "email" and "@" in shaped:
         row.setdefault("email_domain", shaped.rpartition("@")[2])
     row[column] = desk.key.hash(kind, shaped)

@@ -1,7 +1,8 @@
 """From cells as found to values of the contract: types, times, bounds; the one place where a row can be refused.
 
-A value that does not fit its column rejects the row with a reason, so that nothing is lost silently. Words for
-"nothing" (``null``, ``N/A``, ``-`` …) in number columns and addresses that are none count as absent.
+A value that does not fit a column which a row needs rejects the row with a reason; in any other column the value is
+left out, counted and named, so that nothing is lost silently and no odd field hides an exchange. Words for "nothing"
+(``null``, ``N/A``, ``-`` …) in number columns and addresses that are none count as absent.
 """
 
 from __future__ import annotations
@@ -270,18 +271,40 @@ def _by_type(kind: pa.DataType) -> Converter:
 
 CONVERT = {"exchanges": converters(EXCHANGES), "accounts": converters(ACCOUNTS), "launches": converters(LAUNCHES)}
 REQUIRED = ("account_id", "ts", "model")
+STRICT = frozenset((*REQUIRED, "exchange_id", "created_at"))
 IDS = ("account_id", "api_key_id", "end_user_id", "session_id")
 
 
 @dataclass(slots=True)
 class Desk:
-    """What finishing a row needs: the key, the clock, known networks; and notes of what was mended."""
+    """What finishing a row needs; notes of what was mended; ``unread``: what was left out of the row finished last."""
 
     key: Key
     now_us: int
     networks: Networks | None = None
     notes: Counter[str] = field(default_factory=Counter)
+    unread: list[str] = field(default_factory=list)
     addresses: dict[str, tuple[str, str, Network] | None] = field(default_factory=dict)
+
+    def read(self, column: str, found: object, origin: str, convert: Converter) -> Any:
+        """Return the value of a cell, None for one that cannot be read: counted, and added to ``unread``.
+
+        Raises :class:`RowError` when a row cannot do without the column.
+
+        >>> desk = Desk(Key(b"0123456789abcdef"), now_us=0)
+        >>> desk.read("max_tokens", True, "max_completion_tokens", amount)
+        >>> desk.unread
+        ['max_tokens (from max_completion_tokens): expected a number, got true or false']
+        """
+        try:
+            return convert(found, self.notes)
+        except RowError as error:
+            said = f"{column} (from {origin}): {error}"
+            if column in STRICT:
+                raise RowError(said) from None
+            self.unread.append(said)
+            self.notes[f"unreadable {column}, left out"] += 1
+            return None
 
     def place(self, raw: str) -> tuple[str, str, Network] | None:
         """Return hash, prefix and network of a raw address, or None when it is none; remembered, bounded."""
@@ -300,7 +323,8 @@ class Desk:
 def finish_exchange(cells: Cells, desk: Desk) -> Cells:
     """Return the cells of an exchange as the contract wants them, personal values hashed.
 
-    Raises :class:`RowError` when a required column is missing or a value does not fit.
+    An optional value that does not fit is left out (:meth:`Desk.read`). Raises :class:`RowError` when a required
+    column is missing or does not fit.
 
     >>> desk = Desk(Key(b"0123456789abcdef"), now_us=1_800_000_000_000_000)
     >>> row = {"account_id": ("a", "x"), "ts": (1767225600, "t"), "model": ("m", "m"), "ip": ("10.1.2.3", "addr")}
@@ -308,13 +332,9 @@ def finish_exchange(cells: Cells, desk: Desk) -> Cells:
     {'account_id': 'a', 'ts': 1767225600000000, 'model': 'm', 'ip_prefix': '10.1.2.0/24'}
     """
     done: Cells = {}
-    convert = CONVERT["exchanges"]
+    desk.unread.clear()
     for column, (found, origin) in cells.items():
-        try:
-            value = convert[column](found, desk.notes)
-        except RowError as error:
-            raise RowError(f"{column} (from {origin}): {error}") from None
-        if value is not None:
+        if (value := desk.read(column, found, origin, CONVERT["exchanges"][column])) is not None:
             done[column] = (value, origin)
     for column in REQUIRED:
         if column not in done:

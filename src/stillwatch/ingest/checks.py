@@ -56,7 +56,7 @@ def check_leaves_input_alone(reader: Reader, values: list[Any], plan: Plan) -> N
 
 
 def check_fills_required(reader: Reader, values: list[Any], plan: Plan) -> None:
-    """Demand that good records give rows with every required column, which the contract accepts."""
+    """Demand that good records give rows with every required column, of which the contract accepts every value."""
     rows = [outcome for outcome in outcomes(reader, values, plan) if isinstance(outcome, Mapped)]
     if not rows:
         raise PromiseBroken(f"{reader.name}: no row from {len(values)} good records")
@@ -64,7 +64,8 @@ def check_fills_required(reader: Reader, values: list[Any], plan: Plan) -> None:
         missing = [name for name in _REQUIRED[reader.table] if name not in row.cells]
         if missing:
             raise PromiseBroken(f"{reader.name}: line {row.record.line} has no {missing[0]}")
-        _finished(reader, row)
+        if unread := _finished(reader, row):
+            raise PromiseBroken(f"{reader.name}: line {row.record.line}: {unread[0]}")
 
 
 def check_rejects_instead_of_raising(reader: Reader, values: list[Any], plan: Plan) -> None:
@@ -127,10 +128,12 @@ def check_reader(reader: Reader, values: list[Any], plan: Plan) -> None:
         check(reader, values, plan)
 
 
-def _finished(reader: Reader, row: Mapped) -> None:
+def _finished(reader: Reader, row: Mapped) -> list[str]:
+    """Finish a row; return what could not be read of it. Raises :class:`RowError` when it makes no row."""
     desk = Desk(Key(b"a key for checks only"), _FAR_FUTURE_US)
     finish = {"exchanges": finish_exchange, "accounts": finish_account, "launches": finish_launch}[reader.table]
     finish(row.cells, desk)
+    return desk.unread
 
 
 def _attempt(reader: Reader, outcome: Outcome) -> None:

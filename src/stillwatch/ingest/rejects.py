@@ -1,4 +1,4 @@
-"""Rejected rows, kept beside the dataset with file, line and reason."""
+"""Rejected rows, and fields left out of rows that were added, kept beside the dataset with file, line and reason."""
 
 from __future__ import annotations
 
@@ -60,6 +60,7 @@ def reject_line(rejected: Rejected, key: Key, *, content_free: bool = False) -> 
 class RejectLog:
     """Rejects of one run, on disk until the run knows where they go; counts by table and reason.
 
+    Rows go to ``rejects/``, fields of rows that were added to ``rejects/fields/`` (place and reason, no raw bytes).
     Use as a context manager; ``store`` names each part by its content, so the same rejects give the same file.
     """
 
@@ -68,13 +69,13 @@ class RejectLog:
         self.reasons: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         self._key, self._content_free = key, content_free
-        self._parts: list[IO[bytes]] = []
+        self._parts: dict[str, list[IO[bytes]]] = {"rejects": [], "rejects/fields": []}
 
     def __enter__(self) -> RejectLog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for part in self._parts:
+        for part in (part for parts in self._parts.values() for part in parts):
             part.close()
 
     def add(self, rejected: Rejected, table: str) -> None:
@@ -82,20 +83,27 @@ class RejectLog:
         self.counts[table] += 1
         if rejected.reason in self.reasons or len(self.reasons) < _REASONS_KEPT:
             self.reasons[rejected.reason] += 1
-        if not self._parts or self._parts[-1].tell() > _PART_BYTES:
-            self._parts.append(tempfile.TemporaryFile())  # noqa: SIM115 - closed by __exit__
         bare = self._content_free or table == "accounts"  # account rows are personal in every field
+        self._write("rejects", rejected, bare=bare)
+
+    def add_field(self, rejected: Rejected) -> None:
+        """Keep why a field of an added row was left out."""
+        self._write("rejects/fields", rejected, bare=True)
+
+    def _write(self, folder: str, rejected: Rejected, *, bare: bool) -> None:
+        parts = self._parts[folder]
+        if not parts or parts[-1].tell() > _PART_BYTES:
+            parts.append(tempfile.TemporaryFile())  # noqa: SIM115 - closed by __exit__
         line = reject_line(rejected, self._key, content_free=bare)
-        text = compact(line).encode("utf-8", "replace")
-        self._parts[-1].write(text + b"\n")
+        parts[-1].write(compact(line).encode("utf-8", "replace") + b"\n")
 
     def store(self, folder: Folder, dataset: Path) -> list[str]:
         """Stage the parts that the dataset does not hold yet; returns the names of all."""
         names = []
-        for part in self._parts:
+        for place, part in ((place, part) for place, parts in self._parts.items() for part in parts):
             part.seek(0)
             content = part.read()
-            name = f"rejects/{hashlib.sha256(content).hexdigest()[:16]}.ndjson"
+            name = f"{place}/{hashlib.sha256(content).hexdigest()[:16]}.ndjson"
             names.append(name)
             if not (dataset / name).exists():
                 folder.add_file(name, content)

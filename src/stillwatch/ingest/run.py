@@ -175,6 +175,7 @@ class _Run:
             self._exchange(cells, record)
         elif table == "accounts":
             self._account(finish_account(cells, self.desk))
+            self._unread(record)
         else:
             row = finish_launch(cells, self.desk)
             self.launches[row["model"]] = row
@@ -189,12 +190,18 @@ class _Run:
             self.duplicates += 1
             return
         self.good["exchanges"] += 1
+        self._unread(record)
         self._digest.update(name.encode() + b"\n")
         self.accounts_seen.add(str(done["account_id"][0]))
         self.coverage.count(done, leave_out=self._left_out)
         self.batch.add(done, record)
         if self.batch.is_full():
             self._flush()
+
+    def _unread(self, record: Record) -> None:
+        """Keep the fields left out of the row finished last, which is added."""
+        for said in self.desk.unread:
+            self.rejects.add_field(Rejected(record, said))
 
     def _made_id(self, cells: Cells, record: Record) -> str:
         """Name a row without an id by its content and, for equal rows of one file, by how many came before it."""

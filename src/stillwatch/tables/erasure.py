@@ -93,7 +93,7 @@ def find(dataset: Dataset, wanted: Wanted) -> Found:
         _note(found, dataset, file, count)
     found.rows |= {name: count for name, (_, count) in _small_tables(dataset, wanted, found).items() if count}
     probes = found.probes(wanted)
-    for file in sorted((dataset.path / "rejects").glob("*.ndjson")):
+    for file in sorted((dataset.path / "rejects").rglob("*.ndjson")):
         lines = file.read_bytes().splitlines()
         _note(found, dataset, file, sum(_mentions(line, probes) for line in lines))
     return found
