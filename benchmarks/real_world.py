@@ -41,7 +41,7 @@ class World:
             name: _by_source(pq.read_table(data / f"prompts_{name}.parquet", columns=["source", "text", "system_text"]))
             for name in ("distill", "user", "eval")
         }
-        self.rhythms = _rhythms(data / "trace_client_windows.parquet")
+        self.rhythms = rhythms(data / "trace_client_windows.parquet")
         self.lengths = pq.read_table(
             data / "trace_requests.parquet", columns=["input_tokens", "output_tokens"]
         ).to_pandas()
@@ -51,7 +51,7 @@ class World:
             for kind in ("residential",) * 60 + ("mobile",) * 15 + ("hosting",) * 25 + ("business",) * 20
         ]
         self.clients = [self._client() for _ in range(60)]
-        self.client_odds = _zipf(60, 1.1)
+        self.client_odds = zipf(60, 1.1)
 
     def _isp(self, kind: str) -> tuple[int, str, str, list[str]]:
         country = str(self.rng.choice(["US", "DE", "IN", "BR", "JP", "GB", "FR", "SG", "RU", "CN"]))
@@ -107,7 +107,7 @@ class World:
             "email": f"u{self.rng.integers(1 << 40)}@{domain}",
             "email_domain": domain,
             "payment": None if self.rng.random() < 0.4 else self.rng.bytes(6).hex(),
-            "payment_bin": str(400000 + int(self.rng.choice(300, p=_zipf(300, 1.0)))),
+            "payment_bin": str(400000 + int(self.rng.choice(300, p=zipf(300, 1.0)))),
             "payment_kind": "card",
             "billing_country": country,
             "device": self.rng.bytes(6).hex(),
@@ -155,7 +155,8 @@ class World:
         one.exchanges.append(row)
 
 
-def _zipf(n: int, power: float) -> np.ndarray:
+def zipf(n: int, power: float) -> np.ndarray:
+    """Return n shares that fall with the rank's power."""
     weights = np.arange(1, n + 1) ** -power
     return weights / weights.sum()
 
@@ -170,7 +171,7 @@ def _by_source(table: pa.Table) -> dict[str, tuple[list[str], list[str | None]]]
     return found
 
 
-def _rhythms(path: Path) -> list[np.ndarray]:
+def rhythms(path: Path) -> list[np.ndarray]:
     """Return each client's share of requests by ten-minute window over 14 days."""
     table = pq.read_table(path, columns=["client", "source", "window_s", "rate_rps"]).to_pandas()
     found = []
