@@ -169,6 +169,8 @@ def test_a_cleared_group_says_by_what(judged: Judged, tiny_space: Space) -> None
     cleared = Judged(judged.found, "cleared", "because", "hackathon or event", [])
     record = cleared_record(cleared, tiny_space, 7)
     assert (record["group_id"], record["cleared_by"], record["reason"]) == ("G-007", "hackathon or event", "because")
+    held = {tiny_space.frame.account_ids[int(one)].as_py() for one in cleared.found.members}
+    assert record["members"] == sorted(held)
 
 
 @given(st.floats(-1e300, 1e300) | st.sampled_from([float("nan"), float("inf")]))

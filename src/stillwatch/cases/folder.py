@@ -108,7 +108,7 @@ class Campaign(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cleared(msgspec.Struct, frozen=True):
-    """A group that was looked at and not reported; ``worth`` 0 to 1, ``views`` p-values of the WHO views."""
+    """A group that was looked at and not reported; ``worth`` 0 to 1, ``views`` p-values, ``members`` account ids."""
 
     group_id: str
     accounts: int = 0
@@ -118,6 +118,7 @@ class Cleared(msgspec.Struct, frozen=True):
     views: dict[str, float | None] = {}
     cleared_by: str | None = ""
     reason: str | None = ""
+    members: list[str] = []
 
 
 class Run(msgspec.Struct, frozen=True):

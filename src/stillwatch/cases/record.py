@@ -80,16 +80,17 @@ def campaign_record(recorded: Recorded, space: Space) -> dict[str, Any]:
 
 
 def cleared_record(judged: Judged, space: Space, number: int) -> dict[str, Any]:
-    """Return the record of ``considered.json`` of a group that was cleared.
+    """Return the record of ``considered.json`` of a group that was cleared; ``members`` are its account ids, sorted.
 
     >>> from types import SimpleNamespace
     >>> views = dict.fromkeys(WHO_BLOCKS, SimpleNamespace(p_value=0.25))
     >>> seed = SimpleNamespace(candidate=SimpleNamespace(what="alike work"))
     >>> found = SimpleNamespace(members=np.array([0, 2]), seed=seed, worth=0.4, views=views)
     >>> judged = SimpleNamespace(found=found, decided_by="worth", reason="worth too little")
-    >>> record = cleared_record(judged, SimpleNamespace(frame=SimpleNamespace(volume=lambda: np.array([5, 9, 6]))), 1)
-    >>> record["group_id"], record["exchanges"], record["views"]["NET"]
-    ('G-001', 11, 0.25)
+    >>> frame = SimpleNamespace(volume=lambda: np.array([5, 9, 6]), account_ids=pa.array(["b", "c", "a"]))
+    >>> record = cleared_record(judged, SimpleNamespace(frame=frame), 1)
+    >>> record["group_id"], record["exchanges"], record["views"]["NET"], record["members"]
+    ('G-001', 11, 0.25, ['a', 'b'])
     """
     found = judged.found
     volume = space.frame.volume()
@@ -102,6 +103,7 @@ def cleared_record(judged: Judged, space: Space, number: int) -> dict[str, Any]:
         "views": {name: significant(found.views[name].p_value) for name in WHO_BLOCKS},
         "cleared_by": judged.decided_by,
         "reason": judged.reason,
+        "members": sorted(space.frame.account_ids.take(pa.array(found.members)).to_pylist()),
     }
 
 
