@@ -150,12 +150,12 @@ class _Run:
             for outcome in block.one_by_one():
                 self._take("exchanges", outcome)
             return
-        columns["source"] = Column([block.source] * len(block.lines), [])
-        columns["source_line"] = Column(list(block.lines), [])
         fresh = [at for at, name in enumerate(columns["exchange_id"].values) if self.seen.add(name)]
         if len(fresh) < len(block.lines):
             self.duplicates += len(block.lines) - len(fresh)
             columns = {name: column.taken(fresh) for name, column in columns.items()}
+        columns["source"] = Column([block.source] * len(fresh), [])
+        columns["source_line"] = Column([block.lines[at] for at in fresh], [])
         if fresh:
             self._extend(columns, len(fresh))
 
