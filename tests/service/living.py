@@ -42,14 +42,11 @@ class Living:
     ) -> None:
         """Start it with a free port and wait until it listens; ``within`` is a command that starts it in turn."""
         self.log = log
-
-        def bound() -> None:
-            if most_file_bytes is not None:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (most_file_bytes, most_file_bytes))
-
         command = [str(word) for word in (*within, sys.executable, *script, *words, "--port", "0")]
         with log.open("ab") as output:
-            self.child = subprocess.Popen(command, stdout=output, stderr=output, preexec_fn=bound)
+            self.child = subprocess.Popen(command, stdout=output, stderr=output)
+        if most_file_bytes is not None:  # not by ``preexec_fn``: a fork beside gRPC's threads may not live to its exec
+            resource.prlimit(self.child.pid, resource.RLIMIT_FSIZE, (most_file_bytes, most_file_bytes))
         listening = eventually(self._listening, f"{words[0]} listening; it said: {self.said()}")
         self.url = f"http://127.0.0.1:{listening['port']}"
         self.http = httpx.Client(base_url=self.url, timeout=60)
