@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
@@ -120,3 +125,14 @@ def test_template_ignores_length_and_filling() -> None:
     )
     ids = sketch_texts(pa.array([head + "x y z " * n + tail for n in (9, 90)] + ["never " + head + tail])).templates
     assert ids[0] == ids[1] != ids[2]
+
+
+def test_kernels_compile_whichever_comes_first(tmp_path: Path) -> None:
+    """Two processes that fill Numba's cache at once may leave a kernel without its callees: a lean one goes first."""
+    first = (
+        "import numpy as np; from stillwatch.signals.sketch import _draw_near as draw; "
+        "print(draw(np.arange(100, dtype=np.uint64), np.zeros(300, np.uint64), 0))"
+    )
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", first], env=env, capture_output=True, text=True, check=False)
+    assert done.stdout == "1\n", done.stderr

@@ -18,13 +18,15 @@ whole = cast("Callable[[Any], int]", np.int64)
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile ``function`` on its first call, without the interpreter lock, kept on disk between runs.
 
-    A kernel calls only functions of its own file, since Numba's cache notices changes of that file alone.
+    A kernel calls only functions of its own file, since Numba's cache notices changes of that file alone. That it
+    counts references is said aloud: unsaid, a kernel whose first caller is :func:`lean` would count none either.
 
     >>> from stillwatch.signals.characters import fold
     >>> compiled(fold).__name__
     'fold'
     """
-    return cast("Callable[P, R]", numba.njit(nogil=True, cache=True)(function))
+    options: dict[str, Any] = {"nogil": True, "cache": True, "_nrt": True}
+    return cast("Callable[P, R]", numba.njit(**options)(function))
 
 
 def lean(function: Callable[P, R]) -> Callable[P, R]:
