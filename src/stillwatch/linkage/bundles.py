@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from stillwatch.signals.frame import Codes, Ints
-from stillwatch.signals.traits import Incidence, incidence
+from stillwatch.signals.traits import Incidence
 
 _BANDS, _ROWS = 8, 2
 
@@ -23,6 +23,7 @@ class Bundles:
     An account holds a bundle when it holds at least a third of its traits. ``held.count`` says in how many exchanges
     the account's most used trait of the bundle occurs.
 
+    >>> from stillwatch.signals.traits import incidence
     >>> traits = incidence(np.array([0, 1, 0, 1], np.int32), np.array([0, 0, 1, 1]), 3)
     >>> bundles = bundle(traits)
     >>> bundles.size.tolist(), bundles.held.account.tolist()
@@ -40,14 +41,15 @@ def bundle(traits: Incidence, *, jaccard: float = 0.5) -> Bundles:
     Candidate pairs come from locality-sensitive hashing (MinHash, Broder 1997; 8 bands of 2) and each is checked
     exactly against the first trait of its bucket, so the work is linear in the pairs held, however popular a trait is.
 
+    >>> from stillwatch.signals.traits import incidence
     >>> account = np.array([0, 1, 2, 0, 1, 2, 3, 4], np.int32)
     >>> value = np.array([0, 0, 0, 1, 1, 1, 2, 2])
     >>> bundle(incidence(account, value, 5)).of.tolist()
     [0, 0, 1]
     """
-    order = np.lexsort((traits.account, traits.value))
-    owner = traits.account[order]
-    starts = np.searchsorted(traits.value[order], np.arange(traits.n_values + 1)).astype(np.int64)
+    starts = np.concatenate(([0], np.cumsum(traits.holders()))).astype(np.int64)
+    owner = np.empty(len(traits.account), np.int32)
+    _by_value(traits.account, traits.value, starts[:-1].copy(), owner)
     signature = _minhash(owner, starts, _BANDS * _ROWS)
     left, right = [], []
     for band in range(_BANDS):
@@ -66,16 +68,45 @@ def bundle(traits: Incidence, *, jaccard: float = 0.5) -> Bundles:
 
 
 def _held(traits: Incidence, of: Codes, size: Ints) -> Incidence:
-    n_accounts = len(traits.start) - 1
-    pairs = incidence(traits.account, of[traits.value].astype(np.int64), n_accounts)
-    keys = traits.account.astype(np.int64) * max(1, pairs.n_values) + of[traits.value]
-    most = np.zeros(len(pairs.account), np.int64)
-    np.maximum.at(
-        most, np.searchsorted(pairs.account.astype(np.int64) * max(1, pairs.n_values) + pairs.value, keys), traits.count
-    )
-    enough = pairs.count * 3 >= size[pairs.value]
-    used = Incidence(pairs.account, pairs.value, most, pairs.start, len(size))
-    return used.keep(enough, np.ones(len(size), bool))
+    start = np.zeros(len(traits.start), np.int64)
+    value, most = np.empty(len(traits.value), np.int32), np.empty(len(traits.value), np.int64)
+    _grouped((traits.start, traits.value, traits.count), of, size, (start, value, most))
+    owner = np.repeat(np.arange(len(start) - 1, dtype=np.int32), np.diff(start))
+    return Incidence(owner, value[: start[-1]].copy(), most[: start[-1]].copy(), start, len(size))
+
+
+@numba.njit(cache=True, nogil=True)
+def _by_value(account: Codes, value: Codes, cursor: Ints, owner: Codes) -> None:
+    """Write the accounts of pairs value by value, in the order they come; ``cursor`` is where each value starts."""
+    for i in range(len(account)):
+        owner[cursor[value[i]]] = account[i]
+        cursor[value[i]] += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _grouped(held: tuple[Ints, Codes, Ints], of: Codes, size: Ints, to: tuple[Ints, Codes, Ints]) -> None:
+    """Write account by account the bundles of which it holds a third, and how often it uses the most used trait."""
+    first, value, count = held
+    start, found, most = to
+    times, often = np.zeros(len(size), np.int32), np.zeros(len(size), np.int64)
+    for account in range(len(first) - 1):
+        begin = end = start[account]
+        for j in range(first[account], first[account + 1]):
+            group = of[value[j]]
+            if times[group] == 0:
+                found[end] = group
+                end += 1
+            times[group] += 1
+            often[group] = max(often[group], count[j])
+        found[begin:end].sort()
+        kept = begin
+        for k in range(begin, end):
+            group = found[k]
+            if 3 * times[group] >= size[group]:
+                found[kept], most[kept] = group, often[group]
+                kept += 1
+            times[group], often[group] = 0, 0
+        start[account + 1] = kept
 
 
 @numba.njit(cache=True, nogil=True)
