@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stillwatch.linkage.cells import Cells, Holders
+from stillwatch.linkage.cells import Cells, Holders, Moments
 from stillwatch.linkage.space import CAPS, Space
 from stillwatch.signals.frame import Ints
 
@@ -23,7 +23,6 @@ BLOCKS = ("STACK", "TASK", "NET", "ID", "LIFE", "TIME", "WORTH")
 WHAT_BLOCKS, WHO_BLOCKS = ("STACK", "TASK"), ("NET", "ID", "LIFE", "TIME")
 _GROWTH = 1.3
 _PSEUDO = 30.0
-_DAY_US = 86_400_000_000
 _SHOWN = 200  # exchanges after which an account has shown its habits
 _QUIET = 5  # exchanges below which an account has shown nothing yet
 _KNOWN = 5.0  # nats of shared networks and identities that make a quiet account a member
@@ -172,7 +171,7 @@ def _stack(space: Space, weight: Floats) -> Floats:
 
     What an account lacks counts by how surely a member of its volume would have shown it: silence is no evidence.
     """
-    volume, place = np.unique(np.minimum(space.frame.volume(), _SHOWN), return_inverse=True)
+    volume, place = np.arange(_SHOWN + 1), np.minimum(space.frame.volume(), _SHOWN)
     total, usual, doubt = np.zeros(len(weight)), np.zeros(len(volume)), np.ones(len(volume))
     size, rest = weight.sum(), len(weight) - weight.sum()
     for holders in space.built:
@@ -227,34 +226,27 @@ def _shared(cells: Cells, weight: Floats, cap: float) -> Floats:
 
 def _signup_scores(space: Space, weight: Floats) -> Floats:
     """Return each account's log ratio of sign-up density among members (itself left out) to that among the rest."""
-    created = space.frame.created
-    known = created >= 0
-    out = np.full(len(created), np.nan)
-    if known.sum() < 10 or weight[known].sum() < 3:
+    moments = space.moments
+    out = np.full(len(weight), np.nan)
+    inside = weight[moments.account]
+    if len(inside) < 10 or inside.sum() < 3:
         return out
-    order = np.flatnonzero(known)[np.argsort(created[known], kind="stable")]
-    times, inside = created[order], weight[order]
     running_in = np.concatenate(([0.0], np.cumsum(inside)))
     running_out = np.concatenate(([0.0], np.cumsum(1.0 - inside)))
-    best = np.full(len(order), -np.inf)
-    for width in (6 * 3_600_000_000, 72 * 3_600_000_000):
-        low, high = np.searchsorted(times, times - width, "left"), np.searchsorted(times, times + width, "right")
+    best = np.full(len(inside), -np.inf)
+    for low, high in moments.around:
         near_in = running_in[high] - running_in[low] - inside
         share_out = (running_out[high] - running_out[low] + 0.5) / (running_out[-1] + 1.0)
         np.maximum(best, np.log((near_in + 1.0) / (share_out * running_in[-1] + 1.0)), out=best)
-    np.maximum(best, _succession(space, weight, times, running_out), out=best)
-    out[order] = best
+    np.maximum(best, _succession(moments, weight, running_out), out=best)
+    out[moments.account] = best
     return out
 
 
-def _succession(space: Space, weight: Floats, times: Ints, running_out: Floats) -> Floats:
+def _succession(moments: Moments, weight: Floats, running_out: Floats) -> Floats:
     """Return the same ratio for sign-ups in the day after members' accounts were closed: replacements."""
-    closed = space.frame.closed
-    gone = np.argsort(closed, kind="stable")
-    gone = gone[closed[gone] >= 0]
-    ends, lost = closed[gone], np.concatenate(([0.0], np.cumsum(weight[gone])))
-    low, high = np.searchsorted(ends, times - _DAY_US, "left"), np.searchsorted(ends, times, "right")
-    first, last = np.searchsorted(times, times - _DAY_US, "left"), np.searchsorted(times, times, "right")
+    lost = np.concatenate(([0.0], np.cumsum(weight[moments.closed])))
+    (low, high), (first, last) = moments.gone, moments.day
     share_out = (running_out[last] - running_out[first] + 0.5) / (running_out[-1] + 1.0)
     return np.asarray(np.log((lost[high] - lost[low] + 1.0) / (share_out * lost[-1] + 1.0)), np.float64)
 

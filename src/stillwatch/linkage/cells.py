@@ -14,6 +14,7 @@ from stillwatch.signals.traits import Incidence
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+HOUR_US = 3_600_000_000
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,49 @@ def _ratios(
         if all_inside >= 0.9 and ratio > 3.0:
             shares[a] = True
     return best, shares
+
+
+@dataclass(frozen=True)
+class Moments:
+    """When accounts signed up, and who did so or was closed shortly before: gathered once, asked for every network.
+
+    ``account`` are the accounts whose sign-up is known, by time, and ``around`` the places (from, to) of those within 6
+    and 72 hours of each; ``day`` of those in the day before. ``closed`` are accounts by the time they were closed, and
+    ``gone`` the places there of those closed in the day before.
+
+    >>> moments = Moments.of(np.array([90, -1, 10]) * HOUR_US, np.array([-1, 80, -1]) * HOUR_US)
+    >>> moments.account.tolist(), [part.tolist() for part in moments.around[1]], [part.tolist() for part in moments.gone]
+    ([2, 0], [[0, 1], [1, 2]], [[0, 0], [0, 1]])
+    """
+
+    account: Ints
+    around: tuple[tuple[Ints, Ints], ...]
+    day: tuple[Ints, Ints]
+    closed: Ints
+    gone: tuple[Ints, Ints]
+
+    @classmethod
+    def of(cls, created: Ints, closed: Ints) -> Moments:
+        """Gather the times of sign-up and closing by account, in microseconds (-1 unknown).
+
+        >>> Moments.of(np.full(2, -1), np.full(2, -1)).account.tolist()
+        []
+        """
+        order, ended = (np.argsort(times, kind="stable") for times in (created, closed))
+        order, ended = order[created[order] >= 0], ended[closed[ended] >= 0]
+        times, ends = created[order], closed[ended]
+        return cls(
+            order,
+            tuple(_places(times, times - width, times + width) for width in (6 * HOUR_US, 72 * HOUR_US)),
+            _places(times, times - 24 * HOUR_US, times),
+            ended,
+            _places(ends, times - 24 * HOUR_US, times),
+        )
+
+
+def _places(times: Ints, low: Ints, high: Ints) -> tuple[Ints, Ints]:
+    """Return where in ``times`` each span begins and ends, both ends included."""
+    return np.searchsorted(times, low, "left"), np.searchsorted(times, high, "right")
 
 
 @dataclass(frozen=True)

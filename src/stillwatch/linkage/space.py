@@ -12,7 +12,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from stillwatch.linkage.bundles import Bundles, bundle
-from stillwatch.linkage.cells import Cells, Holders
+from stillwatch.linkage.cells import Cells, Holders, Moments
 from stillwatch.linkage.entities import entities
 from stillwatch.linkage.nulls import Owners, Strangers, Strata, strata
 from stillwatch.linkage.views import Likeness, Sharing, Signups, View
@@ -134,6 +134,15 @@ class Space:
         True
         """
         return [Holders.of(pairs) for pairs in (self.bundles.held, *self.stack.values()) if pairs.n_values]
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Return who signed up when, and who did so or was closed shortly before.
+
+        >>> len(example_space().moments.account) <= example_space().frame.n_accounts
+        True
+        """
+        return Moments.of(self.frame.created, self.frame.closed)
 
     @cached_property
     def strangers(self) -> dict[str, Strangers]:
