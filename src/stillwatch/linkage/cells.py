@@ -118,8 +118,8 @@ class Moments:
     ``gone`` the places there of those closed in the day before.
 
     >>> moments = Moments.of(np.array([90, -1, 10]) * HOUR_US, np.array([-1, 80, -1]) * HOUR_US)
-    >>> moments.account.tolist(), [part.tolist() for part in moments.around[1]], [part.tolist() for part in moments.gone]
-    ([2, 0], [[0, 1], [1, 2]], [[0, 0], [0, 1]])
+    >>> [moments.account.tolist(), *(part.tolist() for part in (*moments.around[1], *moments.gone))]
+    [[2, 0], [0, 1], [1, 2], [0, 0], [0, 1]]
     """
 
     account: Ints

@@ -312,51 +312,66 @@ def _pooled(vectors: Vectors, own: Vectors, order: Ints, entity: Codes) -> tuple
 
 
 @numba.njit(cache=True, nogil=True)
-def _slot(slots: Codes, value: np.int32, bits: int) -> np.int64:
-    """Return where a value is in an open hash table, or the empty slot where it belongs."""
+def _slot(held: npt.NDArray[np.int32], value: np.int32, bits: int) -> np.int64:
+    """Return where a value is in an open hash table (see :func:`_counted`), or the empty slot where it belongs."""
     at = np.int64((np.uint64(value) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - bits))
-    while slots[at] >= 0 and slots[at] != value:
-        at = (at + 1) & (len(slots) - 1)
+    while held[at, 1] > 0 and held[at, 0] != value:
+        at = (at + 1) & (len(held) - 1)
     return at
 
 
 @numba.njit(cache=True, nogil=True)
-def _shared(group: Ints, start: Ints, value: Codes, holders: Ints, entity: Codes) -> Floats:
-    """Score the members of a group, which come sorted by entity, by the best value they share with other entities.
+def _counted(group: Ints, start: Ints, value: Codes, entity: Codes, n_values: int) -> tuple[Codes, Codes, int]:
+    """Count what a group's members hold: a number a pair, (value, members, units, last unit) by number, and the units.
 
-    Values are counted in a hash table of the group's own size, so that the work follows what its members hold.
+    Members come sorted by entity. Values are numbered by a hash table of the group's own size, so that the work follows
+    what its members hold; by themselves where there are no more values than that.
     """
-    room = 16
-    for i in range(len(group)):
-        room += 2 * (start[group[i] + 1] - start[group[i]])
+    pairs = 0
+    for a in group:
+        pairs += start[a + 1] - start[a]
     bits = 4
-    while (1 << bits) < room:
+    while (1 << bits) < 2 * pairs + 16:
         bits += 1
-    slots = np.full(1 << bits, -1, np.int32)
-    inside, units, last = np.zeros((3, 1 << bits), np.int32)
-    n_units, previous = 0, -2
-    for i in range(len(group)):
-        unit = entity[group[i]]
-        if unit != previous:
+    plain = n_values <= 1 << bits
+    number = np.empty(pairs, np.int32)
+    held = np.zeros((n_values if plain else 1 << bits, 4), np.int32)
+    n_units, previous, pair = 0, -2, 0
+    for a in group:
+        if entity[a] != previous:
             n_units += 1
-            previous = unit
-        for j in range(start[group[i]], start[group[i] + 1]):
-            at = _slot(slots, value[j], bits)
-            slots[at] = value[j]
-            inside[at] += 1
-            if last[at] != n_units:
-                units[at] += 1
-                last[at] = n_units
+            previous = entity[a]
+        for j in range(start[a], start[a + 1]):
+            at = np.int64(value[j]) if plain else _slot(held, value[j], bits)
+            number[pair] = at
+            pair += 1
+            held[at, 0] = value[j]
+            held[at, 1] += 1
+            if held[at, 3] != n_units:
+                held[at, 2] += 1
+                held[at, 3] = n_units
+    return number, held, n_units
+
+
+@numba.njit(cache=True, nogil=True)
+def _shared(group: Ints, start: Ints, value: Codes, holders: Ints, entity: Codes) -> Floats:
+    """Score the members of a group, which come sorted by entity, by the best value they share with other entities."""
+    number, held, n_units = _counted(group, start, value, entity, len(holders))
     outside = len(start) - 1 - len(group) + 1
     out = np.zeros(len(group))
     if n_units < 2:
         return out
+    score, pair = np.empty(len(held)), 0
     for i in range(len(group)):
-        for j in range(start[group[i]], start[group[i] + 1]):
-            at = _slot(slots, value[j], bits)
-            if units[at] >= 2:
-                background = (holders[value[j]] - inside[at] + 0.5) / outside
-                score = np.log((units[at] - 1) / (n_units - 1) / background)
-                if score >= LINK:
-                    out[i] = max(out[i], score)
+        for _ in range(start[group[i]], start[group[i] + 1]):
+            at = number[pair]
+            pair += 1
+            if held[at, 2] < 2:
+                continue
+            if held[at, 3] > 0:
+                background = (holders[held[at, 0]] - held[at, 1] + 0.5) / outside
+                score[at] = np.log((held[at, 2] - 1) / (n_units - 1) / background)
+                held[at, 3] = 0
+            if score[at] >= LINK:
+                out[i] = max(out[i], score[at])
     return out
