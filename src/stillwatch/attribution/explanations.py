@@ -158,9 +158,7 @@ def _effective(cell: Codes) -> float:
 def _outside_holders(space: Space, members: Ints) -> float:
     """Return, over the constructions that most members hold, the least number of outside holders a member."""
     held = space.bundles.held
-    inside = np.zeros(space.frame.n_accounts, bool)
-    inside[members] = True
-    count_in = np.bincount(held.value, weights=inside[held.account], minlength=held.n_values)
+    count_in = held.among(members)
     common = count_in >= 0.5 * len(members)
     if not common.any():
         return float("nan")

@@ -173,11 +173,9 @@ def discover(
             break
         barred = mask
     final = replace(space, barred=barred)
-    taken = [(group, with_strangers(space, profile)) for group, profile in taken]
-    found = [measured(final, *pair, floor, seed) for pair in taken]
-    first = _compete([pair for pair, one in zip(taken, found, strict=True) if one.coordinated >= 2])
-    left = _compete([pair for pair, one in zip(taken, found, strict=True) if one.coordinated < 2], first)
-    return [measured(final, *pair, floor, seed) for pair in (*first, *left)]
+    found = [measured(final, group, with_strangers(space, profile), floor, seed) for group, profile in taken]
+    first = _compete(final, [one for one in found if one.coordinated >= 2], [], seed)
+    return [*first, *_compete(final, [one for one in found if one.coordinated < 2], first, seed)]
 
 
 def _expanded(
@@ -301,27 +299,28 @@ def _fits(profile: Profile, other: Profile) -> bool:
     return bool(built >= 3.0 and what >= 4.0 and np.mean(profile.terms["TIME"][members]) > 0.0)
 
 
-def _compete(
-    taken: list[tuple[Group, Profile]], before: list[tuple[Group, Profile]] | None = None
-) -> list[tuple[Group, Profile]]:
-    """Give each account to the network that explains it best; others lose it, and so do all to those ``before``."""
-    if not taken:
-        return []
-    gone = np.zeros(len(taken[0][1].probability), bool)
-    for _, profile in before or ():
-        gone |= profile.probability >= MEMBER_BAR
-    best, most = np.zeros(len(gone), np.int64), np.full(len(gone), -np.inf)
-    for number, (_, profile) in enumerate(taken):
-        logit = np.where(
-            (profile.probability >= MEMBER_BAR) & ~gone, sum(profile.terms.values()) + profile.prior, -np.inf
-        )
+def _compete(space: Space, found: list[Found], before: list[Found], seed: int) -> list[Found]:
+    """Give each account to the network that explains it best; others lose it, and so do all to those ``before``.
+
+    A network that loses accounts is measured again.
+    """
+    n = space.frame.n_accounts
+    gone = np.zeros(n, bool)
+    for one in before:
+        gone |= one.profile.probability >= MEMBER_BAR
+    best, most = np.zeros(n, np.int64), np.full(n, -np.inf)
+    for number, one in enumerate(found):
+        logit = np.where((one.profile.probability >= MEMBER_BAR) & ~gone, one.profile.odds(), -np.inf)
         best = np.where(logit > most, number, best)
         np.maximum(most, logit, out=most)
     kept = []
-    for number, (group, profile) in enumerate(taken):
-        probability = np.where((best == number) & ~gone, profile.probability, 0.0)
-        if (probability >= MEMBER_BAR).sum() >= LEAST_MEMBERS:
-            kept.append((group, Profile(probability, profile.terms, profile.prior)))
+    for number, one in enumerate(found):
+        profile = replace(one.profile, probability=np.where((best == number) & ~gone, one.profile.probability, 0.0))
+        left = len(profile.members(MEMBER_BAR))
+        if left < LEAST_MEMBERS:
+            continue
+        same = left == len(one.profile.members(MEMBER_BAR))
+        kept.append(replace(one, profile=profile) if same else measured(space, one.seed, profile, one.floor, seed))
     return kept
 
 
@@ -367,9 +366,7 @@ def common_construction(held: Incidence, members: Ints) -> float:
     >>> common_construction(held, np.arange(4))
     0.75
     """
-    inside = np.zeros(len(held.start) - 1, bool)
-    inside[members] = True
-    count = np.bincount(held.value, weights=inside[held.account], minlength=held.n_values)
-    rest = (held.holders() - count + 0.5) / (len(inside) - len(members) + 1.0)
+    count = held.among(members)
+    rest = (held.holders() - count + 0.5) / (len(held.start) - len(members))
     rare = count / len(members) >= _RARER * rest
     return float(count[rare].max(initial=0.0) / len(members))

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stillwatch.linkage.space import Space
+from stillwatch.signals.columns import blocks
 from stillwatch.signals.frame import Ints
 
 Floats = npt.NDArray[np.float64]
@@ -49,39 +50,85 @@ def split_exchanges(space: Space, members: Ints, weight: Floats, *, rounds: int 
     >>> split_exchanges(quiet, np.array([2]), np.ones(1)).share.tolist()
     [0.0]
     """
-    frame = space.frame
-    rows, place = _rows_of(frame.start, members)
+    rows, place = _rows_of(space.frame.start, members)
     if not len(rows):
         return Split(rows, np.zeros(0), np.zeros(len(members)))
-    even = 1.0 / np.maximum(np.diff(frame.start), 1)[members][place]
     carried = _constructed(space, members)
-    background = [*_elsewhere(space, rows, even), _built_elsewhere(space, carried, members)]
-    mine: list[npt.NDArray[np.integer]] = [*space.kinds(rows), carried.levels(rows)]
-    probability = _start(mine[-1])
-    share = np.full(len(members), 0.8)
+    background = [*space.everyday, _built_everywhere(space, carried)]
+    kinds, cell = _alike(place, [*space.kinds(rows), carried.levels(rows)], [len(shares) for shares in background])
+    even = 1.0 / np.maximum(np.diff(space.frame.start), 1)[members][kinds.place]
+    background = [
+        _floored(everywhere - np.bincount(value, weights=kinds.times * even, minlength=len(everywhere)))
+        for everywhere, value in zip(background, kinds.values, strict=True)
+    ]
+    probability, share = _mixed(kinds, background, even**0.5, weight, rounds)
+    return Split(rows, probability[cell], share)
+
+
+@dataclass(frozen=True)
+class _Kinds:
+    """Exchanges of one member that nothing tells apart, taken together: whose (its place), how many, and what they are.
+
+    ``values`` are small numbers, a list entry for each feature; the last is the level of construction.
+    """
+
+    place: Ints
+    times: Ints
+    values: list[Ints]
+
+
+def _alike(place: Ints, features: list[npt.NDArray[np.integer]], sizes: list[int]) -> tuple[_Kinds, Ints]:
+    """Take together exchanges that are alike, and return which of these each one is; ``place`` ascends."""
+    keys: list[Ints] = []
+    times: list[Ints] = []
+    cell, found = np.empty(len(place), np.int64), 0
+    for block in blocks(place):
+        key = place[block].copy()
+        for feature, size in zip(features, sizes, strict=True):
+            key *= size
+            key += feature[block]
+        distinct, number, counts = np.unique(key, return_inverse=True, return_counts=True)
+        cell[block] = number.reshape(-1) + found
+        found += len(distinct)
+        keys.append(distinct)
+        times.append(counts)
+    rest, values = np.concatenate(keys), []
+    for size in reversed(sizes):
+        rest, value = np.divmod(rest, size)
+        values.append(value)
+    return _Kinds(rest, np.concatenate(times), values[::-1]), cell
+
+
+def _mixed(kinds: _Kinds, background: list[Floats], even: Floats, weight: Floats, rounds: int) -> tuple[Floats, Floats]:
+    """Fit the mixture; return the probability of each kind and each member's share.
+
+    ``even`` is what one exchange of a kind counts, ``background`` the shares of each feature's values elsewhere.
+    """
+    place, times = kinds.place, kinds.times
+    asked = np.bincount(place, weights=times, minlength=len(weight))
+    probability, share = _start(kinds), np.full(len(weight), 0.8)
     for _ in range(rounds):
-        theirs = probability * (even**0.5) * weight[place]
-        own = (1.0 - probability) * (even**0.5)
-        score = np.zeros(len(rows))
-        for value, base in zip(mine, background, strict=True):
+        theirs = probability * even * weight[place] * times
+        own = (1.0 - probability) * even * times
+        score = np.zeros(len(place))
+        for value, base in zip(kinds.values, background, strict=True):
             campaign = _shares(value, theirs, base, 0.002)
             other = _shares(value, own, base, (theirs.sum() + own.sum()) / max(own.sum(), 1e-9))
-            score += np.clip(np.log(campaign / other)[value], -7.0, 7.0)
+            score += np.clip(np.log(campaign / other), -7.0, 7.0)[value]
         odds = np.exp(np.clip(score, -_CAP, _CAP))
         fresh = share[place] * odds / (share[place] * odds + 1.0 - share[place])
-        share = (np.bincount(place, weights=fresh, minlength=len(members)) + 0.8) / (
-            np.bincount(place, minlength=len(members)) + 1.0
-        )
-        if np.abs(fresh - probability).mean() < 1e-4:
-            probability = fresh
-            break
+        share = (np.bincount(place, weights=fresh * times, minlength=len(weight)) + 0.8) / (asked + 1.0)
+        moved = float((np.abs(fresh - probability) * times).sum() / times.sum())
         probability = fresh
-    return Split(rows, probability, share)
+        if moved < 1e-4:
+            break
+    return probability, share
 
 
-def _start(constructed: npt.NDArray[np.integer]) -> Floats:
+def _start(kinds: _Kinds) -> Floats:
     """Return where to start: by construction where the campaign has one (in a third of exchanges), else 0.8."""
-    if (constructed >= 1).mean() < 1 / 3:
+    constructed = kinds.values[-1]
+    if (constructed >= 1) @ kinds.times < kinds.times.sum() / 3:
         return np.full(len(constructed), 0.8)
     return np.asarray(np.array([0.2, 0.6, 0.9, 0.95])[constructed], np.float64)
 
@@ -114,9 +161,7 @@ def _constructed(space: Space, members: Ints) -> _Carried:
     """Return which exchanges carry campaign construction: bundles that members hold far more often than others."""
     held = space.bundles.held
     n = space.frame.n_accounts
-    inside = np.zeros(n)
-    inside[members] = 1.0
-    count_in = np.bincount(held.value, weights=inside[held.account], minlength=held.n_values)
+    count_in = held.among(members)
     share = (count_in + 0.1) / (len(members) + 1.0)
     background = (held.holders() - count_in + 0.5) / (n - len(members) + 1.0)
     lift = np.log(share / background)
@@ -129,23 +174,13 @@ def _constructed(space: Space, members: Ints) -> _Carried:
     return _Carried(rows.astype(np.int64), level)
 
 
-def _elsewhere(space: Space, rows: Ints, importance: Floats) -> list[Floats]:
-    """Return the shares of each feature's values in everybody else's exchanges, accounts counting alike."""
-    return [
-        _floored(everywhere - np.bincount(value, weights=importance, minlength=len(everywhere)))
-        for everywhere, value in zip(space.everyday, space.kinds(rows), strict=True)
-    ]
-
-
-def _built_elsewhere(space: Space, carried: _Carried, members: Ints) -> Floats:
-    """Return the shares of levels of construction in everybody else's exchanges, accounts counting alike."""
+def _built_everywhere(space: Space, carried: _Carried) -> Floats:
+    """Return how often each level of construction occurs in all exchanges, accounts counting alike."""
     volume = space.frame.volume()
-    importance = 1.0 / np.maximum(volume, 1)
-    importance[members] = 0.0
-    weights = importance[space.frame.account[carried.rows]]
+    weights = (1.0 / np.maximum(volume, 1))[space.frame.account[carried.rows]]
     counts = np.bincount(carried.level, weights=weights, minlength=1).astype(np.float64)
-    counts[0] = float(importance[volume > 0] @ volume[volume > 0]) - counts.sum()
-    return _floored(counts)
+    counts[0] = (volume > 0).sum() - counts.sum()
+    return counts
 
 
 def _floored(counts: Floats) -> Floats:

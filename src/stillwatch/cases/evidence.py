@@ -64,9 +64,7 @@ def evidence_lines(space: Space, found: Found, taken: Harvest) -> list[Evidence]
 def _construction(space: Space, found: Found) -> list[Evidence]:
     view = found.views["STACK"]
     held = space.bundles.held
-    inside = np.zeros(space.frame.n_accounts, bool)
-    inside[found.members] = True
-    count = np.bincount(held.value, weights=inside[held.account], minlength=held.n_values)
+    count = held.among(found.members)
     lift = count / len(found.members) * np.log((count + 0.5) / (held.holders() - count + 0.5) + 1.0)
     if not len(count) or count.max() < 2:
         return []
@@ -98,7 +96,7 @@ def _shared(space: Space, found: Found, axis: str, families: dict[str, Incidence
     inside[found.members] = True
     rows = []
     for family, pairs in families.items():
-        count = np.bincount(pairs.value, weights=inside[pairs.account], minlength=pairs.n_values)
+        count = pairs.among(found.members)
         shared = count >= 2
         rare = shared & (pairs.holders() - count <= count)
         holders = len(np.unique(pairs.account[inside[pairs.account] & rare[pairs.value]])) if rare.any() else 0

@@ -215,15 +215,13 @@ TERM = {
 def _details(recorded: Recorded, space: Space) -> dict[tuple[str, int], str]:
     """Say for networks and identities which value a member shares with how many others."""
     members = recorded.judged.found.members
-    inside = np.zeros(space.frame.n_accounts, bool)
-    inside[members] = True
     out: dict[tuple[str, int], str] = {}
     for block, families in (("NET", space.net), ("ID", space.identity)):
         for family, pairs in families.items():
-            count = np.bincount(pairs.value, weights=inside[pairs.account], minlength=pairs.n_values)
+            count = pairs.among(members)
             for place, account in enumerate(members):
                 span = slice(pairs.start[account], pairs.start[account + 1])
-                best = count[pairs.value[span]].max(initial=0.0)
+                best = count[pairs.value[span]].max(initial=0)
                 if best >= 2 and (block, place) not in out:
                     out[block, place] = f"shares {family} with {plural(int(best) - 1, 'other member')}"
     return out

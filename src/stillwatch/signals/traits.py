@@ -59,6 +59,16 @@ class Incidence:
     def _holders(self) -> Ints:
         return np.bincount(self.value, minlength=self.n_values)
 
+    def among(self, members: Ints) -> Ints:
+        """Return how many of some distinct accounts hold each value, looking at no others.
+
+        >>> incidence(np.array([0, 1, 1], np.int32), np.array([0, 0, 1]), 2).among(np.array([0])).tolist()
+        [1, 0]
+        """
+        size = self.start[members + 1] - self.start[members]
+        pairs = np.arange(int(size.sum())) + np.repeat(self.start[members] - (np.cumsum(size) - size), size)
+        return np.bincount(self.value[pairs], minlength=self.n_values)
+
     def keep(self, mask: npt.NDArray[np.bool_], values: npt.NDArray[np.bool_]) -> Incidence:
         """Return the pairs under ``mask`` whose value is in ``values``, with values coded densely anew.
 
