@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stillwatch.campaigns.split import Split, split_exchanges
+from stillwatch.campaigns.split import Split, _constructed, _floored, _shares, split_exchanges
 from stillwatch.linkage import space as linking
 from stillwatch.linkage.space import Space
 from stillwatch.signals.columns import blocks
@@ -88,6 +88,44 @@ def test_the_split_does_not_depend_on_how_exchanges_are_taken_in_blocks(
     parts = split(replace(tiny_space), members)
     assert parts.probability == pytest.approx(whole.probability, abs=1e-9)
     assert parts.share == pytest.approx(whole.share, abs=1e-9)
+
+
+def one_by_one(space: Space, members: np.ndarray) -> np.ndarray:
+    """Return the probability of each exchange, fitted on the exchanges one by one."""
+    rows = np.concatenate([np.arange(*space.frame.start[a : a + 2]) for a in members])
+    place = np.searchsorted(members, space.frame.account[rows])
+    others = np.flatnonzero(~np.isin(space.frame.account, members))
+    each = 1.0 / np.maximum(space.frame.volume(), 1)[space.frame.account]
+    carried = _constructed(space, members)
+    mine, rest = ([*space.kinds(some), carried.levels(some)] for some in (rows, others))
+    background = []
+    for own, other in zip(mine, rest, strict=True):
+        size = int(max(own.max(), other.max())) + 1
+        background.append(_floored(np.bincount(other, weights=each[others], minlength=size)))
+    built = (mine[-1] > 0).mean() >= 1 / 3
+    probability = np.array([0.2, 0.6, 0.9, 0.95])[mine[-1]] if built else np.full(len(rows), 0.8)
+    share = np.full(len(members), 0.8)
+    for _ in range(20):
+        theirs, own = probability * each[rows] ** 0.5, (1 - probability) * each[rows] ** 0.5
+        score = np.zeros(len(rows))
+        for value, base in zip(mine, background, strict=True):
+            other = _shares(value, own, base, (theirs.sum() + own.sum()) / own.sum())
+            score += np.clip(np.log(_shares(value, theirs, base, 0.002) / other)[value], -7, 7)
+        odds = share[place] * np.exp(np.clip(score, -14, 14))
+        before, probability = probability, odds / (odds + 1 - share[place])
+        share = (np.bincount(place, weights=probability) + 0.8) / (np.bincount(place) + 1)
+        if np.abs(probability - before).mean() < 1e-4:
+            break
+    return probability
+
+
+@pytest.mark.parametrize("campaign", CAMPAIGNS)
+def test_exchanges_that_are_alike_are_split_as_one_by_one(
+    tiny_space: Space, truth: tuple[dict[str, np.ndarray], np.ndarray], campaign: str
+) -> None:
+    """Alike exchanges of a member, taken together, have the probabilities that each has by itself."""
+    members = truth[0][campaign]
+    assert split(tiny_space, members).probability == pytest.approx(one_by_one(tiny_space, members), abs=1e-6)
 
 
 def test_members_without_exchanges_have_an_empty_split(tiny_space: Space) -> None:

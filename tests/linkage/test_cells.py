@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillwatch.linkage.cells import Cells, Holders
+from stillwatch.linkage.cells import HOUR_US, Cells, Holders, Moments
 from stillwatch.signals.traits import incidence
 
 N = 12
@@ -41,6 +41,27 @@ def test_ratios_are_shares_of_members_against_the_rest(
     assert ratio == pytest.approx(best, abs=1e-9)
     assert np.array_equal(linked, shares)
     assert set(np.flatnonzero(cells.known)) == {a for a, _ in pairs}
+
+
+_times = st.lists(st.sampled_from([-1, *range(0, 400, 7)]), min_size=N, max_size=N)
+
+
+@settings(max_examples=40, deadline=None)
+@given(_times, _times)
+def test_moments_are_who_signed_up_or_was_closed_near_each(created: list[int], closed: list[int]) -> None:
+    """Every window of hours against loops over the accounts, in the order of their times."""
+    hours = [np.array([-1 if t < 0 else t * HOUR_US for t in times]) for times in (created, closed)]
+    moments = Moments.of(*hours)
+    assert moments.account.tolist() == sorted((a for a in range(N) if created[a] >= 0), key=lambda a: created[a])
+    assert moments.closed.tolist() == sorted((a for a in range(N) if closed[a] >= 0), key=lambda a: closed[a])
+    for k, a in enumerate(moments.account):
+        for (low, high), width in zip(moments.around, (6, 72), strict=True):
+            near = {b for b in range(N) if created[b] >= 0 and abs(created[b] - created[a]) <= width}
+            assert set(moments.account[low[k] : high[k]]) == near
+        day = {b for b in range(N) if created[b] >= 0 and 0 <= created[a] - created[b] <= 24}
+        gone = {b for b in range(N) if closed[b] >= 0 and 0 <= created[a] - closed[b] <= 24}
+        assert set(moments.account[moments.day[0][k] : moments.day[1][k]]) == day
+        assert set(moments.closed[moments.gone[0][k] : moments.gone[1][k]]) == gone
 
 
 @settings(max_examples=40, deadline=None)

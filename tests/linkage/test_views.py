@@ -55,6 +55,21 @@ def test_sharing_is_its_definition(
     assert view.known(members) == pytest.approx(np.mean([any(a == m for a, _ in drawn) for m in group]))
 
 
+@settings(max_examples=40, deadline=None)
+@given(_pairs, _units, _group)
+def test_values_that_no_member_holds_change_no_score(
+    drawn: list[tuple[int, int]], units: list[int], group: list[int]
+) -> None:
+    """Two accounts with hundreds of values of their own: a group's values are counted by hash, with the same scores."""
+    apart = [(a, 100 + v) for a in (N, N + 1) for v in range(600)]
+    scores = []
+    for pairs in (drawn, [*drawn, *apart]):
+        account, value = np.array([a for a, _ in pairs], np.int32), np.array([v for _, v in pairs], np.int64)
+        view = Sharing((incidence(account, value, N + 2),), 8.0, np.array([*units, N, N + 1], np.int32))
+        scores.append(view.scores(np.array(group, np.int64)).tolist())
+    assert scores[0] == scores[1]
+
+
 def test_a_rare_network_is_evidence_and_a_popular_one_is_not() -> None:
     """Eight accounts on a prefix of their own score; eight on everybody's carrier do not (the twin)."""
     alone = list(range(N))
