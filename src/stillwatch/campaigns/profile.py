@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
-from stillwatch.linkage.cells import Cells, Holders, Moments
+from stillwatch.linkage.cells import Cells, Moments
 from stillwatch.linkage.space import CAPS, Space
+from stillwatch.signals.activity import Vectors
 from stillwatch.signals.frame import Ints
 
 Floats = npt.NDArray[np.float64]
@@ -27,7 +29,6 @@ _SHOWN = 200  # exchanges after which an account has shown its habits
 _QUIET = 5  # exchanges below which an account has shown nothing yet
 _KNOWN = 5.0  # nats of shared networks and identities that make a quiet account a member
 _STRANGE = 0.1  # of a campaign's accounts share nothing with the rest, or signed up and work at other times
-_BLOCK = 1 << 15  # vectors made double at a time
 _AGAINST = -3.0  # nats: shared construction does not outweigh who and worth that speak against an account
 
 
@@ -171,8 +172,10 @@ def _stack(space: Space, weight: Floats) -> Floats:
 
     What an account lacks counts by how surely a member of its volume would have shown it: silence is no evidence.
     """
-    volume, place = np.arange(_SHOWN + 1), np.minimum(space.frame.volume(), _SHOWN)
-    total, usual, doubt = np.zeros(len(weight)), np.zeros(len(volume)), np.ones(len(volume))
+    asked, volume = np.maximum(space.frame.volume(), 1), np.arange(_SHOWN + 1)
+    place = np.minimum(space.frame.volume(), _SHOWN)
+    total, doubt = np.zeros(len(weight)), np.ones(len(volume))
+    lacked, usual = np.zeros((2, len(volume)))
     size, rest = weight.sum(), len(weight) - weight.sum()
     for holders in space.built:
         inside = holders.inside(weight)
@@ -181,28 +184,27 @@ def _stack(space: Space, weight: Floats) -> Floats:
         for value in np.flatnonzero((share >= 0.5) & (np.log(share / background) >= 1.5)):
             who = holders.account[holders.start[value] : holders.start[value + 1]]
             own = weight[who]
-            seen = _seen(space, holders, int(value), own, volume)
+            often = holders.count[holders.start[value] : holders.start[value + 1]] / asked[who]
+            habit = holders.pairs is space.bundles.held
+            seen = _seen(np.minimum(1.0, often), own, volume) if habit else np.asarray(volume > 0, np.float64)
             missing = np.log((1 - share[value] * seen + 1e-3) / (1 - background[value] * seen + 1e-3))
             without = np.maximum(inside[value] - own, 0.0)
             held = np.log((without + background[value]) / (size - own + 1.0) / background[value])
-            total += missing[place]
+            lacked += missing
             total[who] += held - missing[place[who]]
             shown, swing = share[value] * seen, np.log(share[value] / background[value]) - missing
             usual += shown * swing + missing
             doubt += shown * (1.0 - shown) * swing**2
+    total += lacked[place]
     return _typical(np.clip(total, -6.0, 6.0), total - usual[place], weight, 6.0, doubt[place])
 
 
-def _seen(space: Space, holders: Holders, value: int, own: Floats, volume: Ints) -> Floats:
-    """Return how likely members with so many exchanges are to have shown a trait that they use.
+def _seen(often: Floats, own: Floats, volume: Ints) -> Floats:
+    """Return how likely members with so many exchanges are to have shown a bundle that they use as a habit.
 
-    A bundle is a habit from two exchanges on, one when there are no more than four; a client shows in any.
-    ``own`` is the membership of the trait's holders.
+    That is in two exchanges, or in one where there are no more than four. ``often`` is the share of exchanges in which
+    each of its holders uses it, ``own`` their membership.
     """
-    if holders.pairs is not space.bundles.held:
-        return np.asarray(volume > 0, np.float64)
-    span = slice(holders.start[value], holders.start[value + 1])
-    often = np.minimum(1.0, holders.count[span] / np.maximum(space.frame.volume()[holders.account[span]], 1))
     rate = float(own @ often) / max(float(own.sum()), 1e-9)
     never, once = (1.0 - rate) ** volume, volume * rate * (1.0 - rate) ** np.maximum(volume - 1, 0)
     return np.asarray(1.0 - never - np.where(volume > 4, once, 0.0), np.float64)
@@ -257,9 +259,18 @@ def _likeness(space: Space, name: str, weight: Floats) -> Floats:
     members = np.flatnonzero(weight)
     total = (vectors[members] * weight[members, None]).sum(axis=0)
     own = np.einsum("ij,ij->i", vectors, vectors)
-    parts = [vectors[begin : begin + _BLOCK] @ total for begin in range(0, len(vectors), _BLOCK)]
-    cosine = (np.concatenate(parts) - weight * own) / np.maximum(weight.sum() - weight, 1.0)
+    cosine = (_products(vectors, total) - weight * own) / np.maximum(weight.sum() - weight, 1.0)
     return np.where(own > 0, cosine, np.nan)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _products(vectors: Vectors, total: Floats) -> Floats:
+    """Return the product of each row with ``total``, in double precision but without a double copy of the rows."""
+    out = np.zeros(len(vectors))
+    for i in range(len(vectors)):
+        for j in range(len(total)):
+            out[i] += vectors[i, j] * total[j]
+    return out
 
 
 def _contrast(score: Floats, weight: Floats, cap: float) -> Floats:

@@ -361,17 +361,16 @@ def _shared(group: Ints, start: Ints, value: Codes, holders: Ints, entity: Codes
     out = np.zeros(len(group))
     if n_units < 2:
         return out
-    score, pair = np.empty(len(held)), 0
+    score, pair = np.zeros(len(held)), 0
+    for at in range(len(held)):
+        if held[at, 2] >= 2:
+            background = (holders[held[at, 0]] - held[at, 1] + 0.5) / outside
+            ratio = (held[at, 2] - 1) / (n_units - 1) / background
+            if ratio > 2.7:  # a logarithm costs more than all else here, and hardly any value of a draw needs one
+                nats = np.log(ratio)
+                score[at] = nats if nats >= LINK else 0.0
     for i in range(len(group)):
         for _ in range(start[group[i]], start[group[i] + 1]):
-            at = number[pair]
+            out[i] = max(out[i], score[number[pair]])
             pair += 1
-            if held[at, 2] < 2:
-                continue
-            if held[at, 3] > 0:
-                background = (holders[held[at, 0]] - held[at, 1] + 0.5) / outside
-                score[at] = np.log((held[at, 2] - 1) / (n_units - 1) / background)
-                held[at, 3] = 0
-            if score[at] >= LINK:
-                out[i] = max(out[i], score[at])
     return out
