@@ -263,9 +263,12 @@ def _likeness(space: Space, name: str, weight: Floats) -> Floats:
     return np.where(own > 0, cosine, np.nan)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True)
 def _products(vectors: Vectors, total: Floats) -> Floats:
-    """Return the product of each row with ``total``, in double precision but without a double copy of the rows."""
+    """Return the product of each row with ``total``, in double precision but without a double copy of the rows.
+
+    Added up from the first to the last, so that every machine rounds alike.
+    """
     out = np.zeros(len(vectors))
     for i in range(len(vectors)):
         for j in range(len(total)):
