@@ -26,7 +26,7 @@ def test_everything_speaks_of_the_accounts_of_the_frame(tiny_space: Space) -> No
 def test_what_exchanges_carry_is_counted_hash_by_hash(tiny_space: Space) -> None:
     """Each bundle's row lists the exchanges with a hash of it, ascending, and how many: as looked up one by one."""
     frame, carried = tiny_space.frame, tiny_space.carried
-    bundle_of = dict(zip(tiny_space.content.label.tolist(), tiny_space.bundles.of.tolist(), strict=True))
+    bundle_of = dict(zip(tiny_space.hashes.tolist(), tiny_space.bundles.of.tolist(), strict=True))
     counted = Counter(
         (bundle_of[value], row)
         for row, value in zip(frame.sketch.rows().tolist(), frame.sketch.flat.tolist(), strict=True)

@@ -151,8 +151,7 @@ def _by_construction(space: Space) -> list[Candidate]:
     held = space.bundles.held
     order = np.argsort(held.value, kind="stable")
     bounds = np.searchsorted(held.value[order], np.arange(held.n_values + 1))
-    label = space.content.label if space.content.label is not None else np.zeros(0, np.uint64)
-    whole = np.isin(label >> np.uint64(60), np.array([Kind.SYSTEM_ID, Kind.TOOLSET], np.uint64))
+    whole = np.isin(space.hashes >> np.uint64(60), np.array([Kind.SYSTEM_ID, Kind.TOOLSET], np.uint64))
     strong = np.zeros(held.n_values, bool)
     strong[space.bundles.of[whole]] = True
     strong |= space.bundles.size >= 3

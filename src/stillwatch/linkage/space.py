@@ -17,7 +17,7 @@ from stillwatch.linkage.entities import entities
 from stillwatch.linkage.nulls import Owners, Strangers, Strata, strata
 from stillwatch.linkage.views import Likeness, Sharing, Signups, View
 from stillwatch.signals.activity import rhythm
-from stillwatch.signals.columns import Columns, blocks, room
+from stillwatch.signals.columns import U64, Columns, blocks, room
 from stillwatch.signals.frame import Codes, Frame, Ints
 from stillwatch.signals.postings import postings_of
 from stillwatch.signals.tasks import Tasks, task_vectors, tasks
@@ -54,6 +54,7 @@ class Space:
 
     ``barred`` accounts belong to networks already found and take no part in what chance is measured on.
 
+    ``hashes`` are the content traits that ``bundles`` joins, the kind of each in the top four bits.
     ``stack``, ``net`` and ``identity`` hold pairs of account and value by family; ``payer`` and ``site`` are the
     unit of each account by payment and by place; ``carried`` (bundles × exchanges) counts the hashes of each bundle in
     each exchange, 255 at most; ``main`` holds each account's commonest network kind, country and network prefix;
@@ -64,7 +65,7 @@ class Space:
     frame: Frame
     labels: Tasks
     worth: Worth
-    content: Incidence
+    hashes: U64
     bundles: Bundles
     stack: dict[str, Incidence]
     net: dict[str, Incidence]
@@ -183,6 +184,8 @@ def build_space(
     content = content_traits(frame) if content is None else content
     note()
     bundles = bundle(content)
+    hashes = content.label if content.label is not None else np.zeros(0, np.uint64)
+    del content
     note()
     net, identity, stack = network_traits(frame), identity_traits(frame), client_traits(frame)
     payer, site = _units(frame, net, identity)
@@ -204,7 +207,7 @@ def build_space(
         frame,
         labels,
         measured,
-        content,
+        hashes,
         bundles,
         stack,
         net,
@@ -214,7 +217,7 @@ def build_space(
         views,
         _strata(frame, main),
         Owners.of(np.arange(frame.n_accounts, dtype=np.int32) if "owners" in without else payer),
-        _carried(frame, content, bundles),
+        _carried(frame, hashes, bundles),
         main,
         np.zeros(frame.n_accounts, bool),
         frozenset(without),
@@ -255,9 +258,8 @@ def _with_company(strong: list[Incidence], company: Incidence, declared: Inciden
     return entities([*strong, rest], n_accounts, declared=declared)
 
 
-def _carried(frame: Frame, content: Incidence, bundles: Bundles) -> sp.csr_matrix:
+def _carried(frame: Frame, label: U64, bundles: Bundles) -> sp.csr_matrix:
     """Count the hashes of each bundle in each exchange, a piece of the postings at a time: once for room, then once."""
-    label = content.label if content.label is not None else np.zeros(0, np.uint64)
     groups, by_bundle = len(bundles.size), np.argsort(bundles.of, kind="stable")
     wanted = (label[by_bundle], bundles.of[by_bundle], groups)
     size = np.zeros(groups, np.int64)
