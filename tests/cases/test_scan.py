@@ -36,7 +36,7 @@ def small(n: int = 4) -> list[dict[str, Any]]:
 def test_the_out_folder_holds_the_files_of_the_contract(write_dataset: WriteDataset, tmp_path: Path) -> None:
     """Campaigns, what was considered, the run and every table; nothing is left of the staging."""
     scan(write_dataset(small()), tmp_path / "out")
-    wanted = {"campaigns.json", "considered.json", "run.json", *(f"{name}.parquet" for name in TABLES)}
+    wanted = {"campaigns.json", "cases.json", "considered.json", "run.json", *(f"{name}.parquet" for name in TABLES)}
     assert {path.name for path in (tmp_path / "out").iterdir()} == wanted
 
 
@@ -89,7 +89,7 @@ def test_ids_come_from_the_folder_named_or_else_the_out_folder(
     for name in ("out", "before"):
         scan(write_dataset(small()), tmp_path / name)
     seen: list[Path] = []
-    monkeypatch.setattr(scanning, "_traces", lambda before: seen.append(before.path) or [])
+    monkeypatch.setattr(scanning, "known_campaigns", lambda folder: seen.append(folder) or [])
     settings = ScanSettings(previous=tmp_path / previous if previous else None)
     scan(write_dataset(small()), tmp_path / "out", settings)
     assert seen == [tmp_path / asked]

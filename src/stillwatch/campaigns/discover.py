@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from stillwatch.campaigns.kinship import kinship
 from stillwatch.campaigns.memberships import Memberships
-from stillwatch.campaigns.profile import WHAT_BLOCKS, WHO_BLOCKS, Profile, fit_profile, with_strangers
+from stillwatch.campaigns.profile import WHO_BLOCKS, Profile, fit_profile, with_strangers
 from stillwatch.campaigns.split import Split, split_exchanges
 from stillwatch.linkage.groups import LEAST_EFFECT, LEAST_MEMBERS, Candidate, Group, ViewResult, examine, view_result
 from stillwatch.linkage.space import WHO, Space
@@ -282,21 +283,14 @@ def _merged(space: Space, taken: list[tuple[Group, Profile]]) -> list[tuple[Grou
     done: list[tuple[Group, Profile]] = []
     while parts:
         group, profile = parts.pop(0)
-        kin = [part for part in parts if _fits(profile, part[1]) and _fits(part[1], profile)]
+        own = (profile, profile.members(MEMBER_BAR))
+        kin = [part for part in parts if kinship(space.frame, own, (part[1], part[1].members(MEMBER_BAR))).alike]
         if kin:
             together = np.unique(np.concatenate([p.members(MEMBER_BAR) for p in (profile, *(k[1] for k in kin))]))
             profile = fit_profile(space, together)
             parts = [part for part in parts if not any(part is k for k in kin)]
         done.append((group, profile))
     return done
-
-
-def _fits(profile: Profile, other: Profile) -> bool:
-    """Say whether the typical member of ``other`` is likely by a profile's WHAT, and not unlikely by its rhythm."""
-    members = other.members(MEMBER_BAR)
-    built = np.median(profile.terms["STACK"][members])
-    what = np.median(np.sum([profile.terms[name][members] for name in WHAT_BLOCKS], axis=0))
-    return bool(built >= 3.0 and what >= 4.0 and np.mean(profile.terms["TIME"][members]) > 0.0)
 
 
 def _compete(space: Space, found: list[Found], before: list[Found], seed: int) -> list[Found]:

@@ -103,6 +103,17 @@ def fit_profile(space: Space, seed: Ints, others: Mask | None = None, *, rounds:
     return best
 
 
+def profile_of(space: Space, members: Ints) -> Profile:
+    """Return the profile of given accounts (codes) as they are, without a search for more.
+
+    >>> bool(len(profile_of(example_space(), example_found().members).members()) >= 8)
+    True
+    """
+    weight = np.zeros(space.frame.n_accounts)
+    weight[members] = 1.0
+    return _round(space, weight)
+
+
 def with_strangers(space: Space, profile: Profile) -> Profile:
     """Return a profile in which members may lack both a common network and a common identity: one careful part.
 

@@ -67,10 +67,15 @@ class InnocentExplanation(msgspec.Struct, frozen=True):
 
 
 class Lineage(msgspec.Struct, frozen=True):
-    """How a campaign follows from those of an earlier scan: new, continued, split or merged."""
+    """How a campaign follows from those known before: new, continued, split or merged, because of what.
+
+    ``case`` is the id of the first report of what one operator does, the campaign's own where it is that or unknown.
+    """
 
     event: str = "new"
     previous: list[str] = []
+    case: str = ""
+    because: list[str] = []
 
 
 class Campaign(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,9 +172,9 @@ class ScanOutput:
             raise DatasetError(f"{folder} holds no scan: campaigns.json is not there; {hint}")
         return cls(
             folder,
-            _decode(folder / "campaigns.json", list[Campaign], []),
-            _decode(folder / "considered.json", list[Cleared], []),
-            _decode(folder / "run.json", Run, Run()),
+            decode(folder / "campaigns.json", list[Campaign], []),
+            decode(folder / "considered.json", list[Cleared], []),
+            decode(folder / "run.json", Run, Run()),
         )
 
     def table(self, name: str, campaign_id: str | None = None) -> pa.Table:
@@ -194,7 +199,12 @@ class ScanOutput:
 _T = TypeVar("_T")
 
 
-def _decode(path: Path, kind: type[_T], default: _T) -> _T:
+def decode(path: Path, kind: type[_T], default: _T) -> _T:
+    """Return a JSON file of a scan, ``default`` when it is not there; :class:`DatasetError` when it is another thing.
+
+    >>> decode(Path("no-such-file"), list[str], [])
+    []
+    """
     if not path.exists():
         return default
     try:

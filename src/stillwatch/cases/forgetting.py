@@ -7,15 +7,24 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from stillwatch.cases.continuity import CASES, without_accounts
 from stillwatch.cases.folder import TABLES, ScanOutput
 from stillwatch.tables.probes import Probes, search
 
-_FILES = (*(f"{name}.parquet" for name in TABLES), "campaigns.json", "considered.json", "report.html", "run.json")
-_STAY = ("campaigns.json", "members.parquet", "templates.parquet")
+_FILES = (
+    *(f"{name}.parquet" for name in TABLES),
+    "campaigns.json",
+    "considered.json",
+    CASES,
+    "report.html",
+    "run.json",
+)
+_STAY = ("campaigns.json", CASES, "members.parquet", "templates.parquet")
 SCAN_AGAIN = "somebody was forgotten after this scan: scan again"
 
 
@@ -40,7 +49,7 @@ def holds(folder: Path, probes: Probes) -> bool:
 def shorten_scan(folder: Path, accounts: Collection[str]) -> list[str]:
     """Reduce a scan to what the next scan takes ids from, without the accounts; return the files removed or rewritten.
 
-    What stays: of each campaign its id and lineage; its other members; its template ids without their words.
+    What stays: of each campaign ever reported its id and lineage; its other members; its template ids without words.
     All campaigns become ``needs_person``, so that no plan acts on a scan that is no longer whole. Figures, evidence and
     the report counted the forgotten account and go. Each file is replaced or removed whole; doing it again after a
     crash ends the same.
@@ -61,10 +70,13 @@ def shorten_scan(folder: Path, accounts: Collection[str]) -> list[str]:
             "campaign_id": one.campaign_id,
             "verdict": "needs_person",
             "person_reason": SCAN_AGAIN,
-            "lineage": {"event": one.lineage.event, "previous": list(one.lineage.previous)},
+            "lineage": msgspec.to_builtins(one.lineage),
         }
         for one in scan.campaigns
     ]
+    known = without_accounts(folder, accounts)
+    if known is not None:
+        _put(folder / CASES, known)
     _put(folder / "campaigns.json", campaigns)
     _put(folder / "members.parquet", members.filter(pc.invert(gone)))
     _put(folder / "templates.parquet", bare)

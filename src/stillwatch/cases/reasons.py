@@ -24,6 +24,7 @@ from stillwatch.cases.wording import (
 
 LEAST_EFFECT = 0.25
 VIEW_P, VIEWS_NEEDED = 0.001, 2
+_MOST_SAID = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,30 @@ def sought(campaign: Campaign, most: int = 4) -> str:
     return listing(names)
 
 
+def history(campaign: Campaign) -> list[str]:
+    """Say which earlier campaigns this one is taken for, and what that rests on; nothing of a new one.
+
+    >>> from stillwatch.cases.folder import Lineage
+    >>> line = Lineage("continued", ["SW-1"], "SW-1", ["9 of its 12 accounts were in reports of SW-1 before"])
+    >>> history(Campaign(campaign_id="SW-1", verdict="campaign", lineage=line))
+    ['Continues SW-1: 9 of its 12 accounts were in reports of SW-1 before.']
+    """
+    line = campaign.lineage
+    others = listing(name for name in line.previous if name != campaign.campaign_id)
+    events = {
+        "continued": f"Continues {campaign.campaign_id}",
+        "merged": f"Continues {campaign.campaign_id} and takes in {others}",
+        "split": f"Comes from {others}, whose id another report has",
+    }
+    sentences = []
+    if line.because:
+        said = events.get(line.event, "New, and like one that is known")
+        sentences.append(f"{said}: {'; '.join(line.because[:_MOST_SAID])}.")
+    if line.case not in ("", campaign.campaign_id):
+        sentences.append(f"It counts as part of case {line.case}.")
+    return sentences
+
+
 def why(campaign: Campaign) -> list[str]:
     """Say in sentences what happened, why it was reported and how sure that is.
 
@@ -181,6 +206,7 @@ def why(campaign: Campaign) -> list[str]:
     missing = [axis.axis for axis in campaign.axes if axis.missing]
     if missing:
         sentences.append(f"Not judged, because the data lacks it: {listing(AXIS_TITLES.get(a, a) for a in missing)}.")
+    sentences += history(campaign)
     sure = sureness(campaign.q_value)
     measured = "" if is_fleet(campaign) else f" (q = {p_text(campaign.q_value)})"
     sentences.append(f"{sure[0].upper()}{sure[1:]}{measured}.")

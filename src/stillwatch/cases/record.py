@@ -75,7 +75,12 @@ def campaign_record(recorded: Recorded, space: Space) -> dict[str, Any]:
         ],
         "person_reason": judged.reason if judged.verdict == "needs_person" else None,
         "decided_by": judged.decided_by or None,
-        "lineage": {"event": recorded.lineage.event, "previous": list(recorded.lineage.previous)},
+        "lineage": {
+            "event": recorded.lineage.event,
+            "previous": list(recorded.lineage.previous),
+            "case": recorded.lineage.case,
+            "because": list(recorded.lineage.because),
+        },
     }
 
 

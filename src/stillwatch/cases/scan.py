@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import stillwatch
@@ -22,7 +21,8 @@ from stillwatch.attribution.verdict import Judged, judge
 from stillwatch.campaigns.discover import discover
 from stillwatch.campaigns.fleets import own_fleets
 from stillwatch.campaigns.harvest import harvest
-from stillwatch.campaigns.lineage import Lineage, Trace, trace_lineage
+from stillwatch.campaigns.lineage import Lineage, Trace
+from stillwatch.cases.continuity import CASES, case_records, known_campaigns, lineages
 from stillwatch.cases.evidence import evidence_lines
 from stillwatch.cases.folder import LEAST_ACCOUNTS, TABLES, ScanOutput
 from stillwatch.cases.inputs import input_sha256, prompt_heads
@@ -138,7 +138,7 @@ def scan(
         if folder:
             _try_folder(folder, dataset)
     stages = Stages()
-    earlier = _earlier(out) if chosen.previous is None else _traces(ScanOutput.open(chosen.previous))
+    earlier = known_campaigns(out if chosen.previous is None else ScanOutput.open(chosen.previous).path)
     with stages.stage("read and fingerprint", dataset.count_exchanges()):
         frame = read_frame(dataset, keep=chosen.keep, progress=progress)
     judged, space = _judge_all(frame, _habits(dataset, frame, cluster, stages), chosen, stages, progress)
@@ -202,7 +202,7 @@ def _write(
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     reported = [j for j in judged if j.verdict != "cleared"]
-    recorded = _recorded(reported, space, earlier) if space else []
+    recorded, known = _recorded(reported, space, earlier) if space else ([], case_records([], earlier, []))
     cleared = [
         cleared_record(j, space, i + 1) for i, j in enumerate(j for j in judged if j.verdict == "cleared") if space
     ]
@@ -210,22 +210,25 @@ def _write(
     _tables(fresh, heads, recorded, space)
     _json(fresh / "campaigns.json", [campaign_record(r, space) for r in recorded if space])
     _json(fresh / "considered.json", cleared)
+    _json(fresh / CASES, known)
     _json(fresh / "run.json", _run(dataset, frame, chosen, stages))
     _replace(fresh, out)
 
 
-def _recorded(reported: list[Judged], space: Space, earlier: list[Trace]) -> list[Recorded]:
+def _recorded(
+    reported: list[Judged], space: Space, earlier: list[Trace]
+) -> tuple[list[Recorded], list[dict[str, Any]]]:
+    """Name the reported groups by what was known before; return them and what is known now."""
     orders = [ordered_accounts(j, space) for j in reported]
-    traces = [
-        (Trace("", frozenset(order), _templates(j, space)), order) for j, order in zip(reported, orders, strict=True)
-    ]
-    lines: list[Lineage] = trace_lineage(traces, earlier)
+    traces = [Trace("", frozenset(order), _templates(j, space)) for j, order in zip(reported, orders, strict=True)]
+    lines = lineages(reported, list(zip(traces, orders, strict=True)), earlier, space)
     recorded = []
     for j, line in zip(reported, lines, strict=True):
         taken = harvest(space.frame, j.found)
         recorded.append(Recorded(j, line, taken, evidence_lines(space, j.found, taken)))
     rank = {"campaign": 0, "needs_person": 1}
-    return sorted(recorded, key=lambda r: (rank[r.judged.verdict], -r.harvest.exchanges, r.lineage.campaign_id))
+    listed = sorted(recorded, key=lambda r: (rank[r.judged.verdict], -r.harvest.exchanges, r.lineage.campaign_id))
+    return listed, case_records(traces, earlier, lines)
 
 
 def _templates(judged: Judged, space: Space) -> frozenset[int]:
@@ -237,24 +240,6 @@ def _templates(judged: Judged, space: Space) -> frozenset[int]:
 
 def _unnamed(judged: Judged, space: Space) -> Recorded:
     return Recorded(judged, Lineage("", "new", ()), harvest(space.frame, judged.found), [])
-
-
-def _earlier(folder: Path) -> list[Trace]:
-    """Read the campaigns of an earlier scan; none when there is none."""
-    return _traces(ScanOutput.open(folder)) if (folder / "campaigns.json").exists() else []
-
-
-def _traces(before: ScanOutput) -> list[Trace]:
-    members, templates = before.table("members"), before.table("templates")
-    traces = []
-    for campaign in before.campaigns:
-        mine = members.filter(pc.equal(members["campaign_id"], campaign.campaign_id))
-        shared = templates.filter(pc.equal(templates["campaign_id"], campaign.campaign_id))
-        shared = shared.filter(pc.greater_equal(shared["accounts"], 2)) if len(shared) else shared
-        ids = frozenset(int(t) for t in shared["template_id"].to_pylist())
-        line = Lineage(campaign.campaign_id, campaign.lineage.event, tuple(campaign.lineage.previous))  # type: ignore[arg-type]
-        traces.append(Trace(campaign.campaign_id, frozenset(mine["account_id"].to_pylist()), ids, line))
-    return traces
 
 
 def _tables(folder: Path, heads: Heads, recorded: list[Recorded], space: Space | None) -> None:

@@ -51,6 +51,7 @@ def _campaign_record(campaign: Campaign) -> dict[str, Any]:
         "campaign_id": campaign.campaign_id,
         "verdict": campaign.verdict,
         "q_value": campaign.q_value,
+        "lineage": msgspec.structs.asdict(campaign.lineage),
         "why": why(campaign),
         "axes": [msgspec.structs.asdict(axis) for axis in campaign.axes],
         "without": [asdict(removal) for removal in removals(campaign)],

@@ -1,0 +1,134 @@
+"""What a scan leaves for the next one to recognise campaigns by: ``cases.json``, all that were ever reported."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stillwatch.attribution.verdict import Judged
+from stillwatch.campaigns.kinship import Kinship, kinship_of_members
+from stillwatch.campaigns.lineage import Event, Kin, Lineage, Trace, remembered, trace_lineage
+from stillwatch.cases.folder import ScanOutput, decode
+from stillwatch.linkage.space import Space
+
+CASES = "cases.json"
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A campaign that was reported once: ``latest`` are the accounts of its last report, ``earlier`` others before."""
+
+    campaign_id: str
+    case: str
+    event: Event
+    previous: list[str] = []
+    because: list[str] = []
+    into: str = ""
+    templates: list[int] = []
+    latest: list[str] = []
+    earlier: list[str] = []
+
+    def trace(self) -> Trace:
+        """Return what it is recognised by."""
+        line = Lineage(self.campaign_id, self.event, tuple(self.previous), self.case, tuple(self.because))
+        latest = frozenset(self.latest)
+        templates = frozenset(self.templates)
+        return Trace(self.campaign_id, latest | frozenset(self.earlier), templates, line, latest, self.into)
+
+
+def known_campaigns(folder: Path) -> list[Trace]:
+    """Return the campaigns that a scan's folder knows, the oldest first; none when it holds no scan.
+
+    Raises :class:`DatasetError` when a file is not what the contract says.
+
+    >>> known_campaigns(Path("no-such-folder"))
+    []
+    """
+    if (folder / CASES).exists():
+        return [one.trace() for one in decode(folder / CASES, list[Known], [])]
+    return _reported(ScanOutput.open(folder)) if (folder / "campaigns.json").exists() else []
+
+
+def _reported(before: ScanOutput) -> list[Trace]:
+    """Return the campaigns of a scan by a version that remembered none but these."""
+    members, templates = before.table("members"), before.table("templates")
+    traces = []
+    for one in before.campaigns:
+        mine = members.filter(pc.equal(members["campaign_id"], one.campaign_id))["account_id"].to_pylist()
+        shared = templates.filter(pc.equal(templates["campaign_id"], one.campaign_id))
+        shared = shared.filter(pc.greater_equal(shared["accounts"], 2)) if len(shared) else shared
+        ids = [int(t) for t in shared["template_id"].to_pylist()]
+        line: Any = one.lineage.event
+        known = Known(one.campaign_id, one.campaign_id, line, list(one.lineage.previous), templates=ids, latest=mine)
+        traces.append(known.trace())
+    return traces
+
+
+def lineages(
+    reported: Sequence[Judged], now: Sequence[tuple[Trace, Sequence[str]]], then: Sequence[Trace], space: Space
+) -> list[Lineage]:
+    """Return the lineage of each group that is reported, by what was known before."""
+    there = frozenset(space.frame.account_ids.to_pylist()) if then else frozenset()
+    visible = [replace(one, accounts=one.accounts & there) for one in then]
+    return trace_lineage(now, visible, kin_of(space, reported))
+
+
+def kin_of(space: Space, reported: Sequence[Judged]) -> Kin:
+    """Return what measures a reported group (by number) against accounts that are known as another's."""
+
+    def kin(number: int, accounts: AbstractSet[str]) -> Kinship | None:
+        wanted = pa.array(sorted(accounts), pa.string())
+        others = np.flatnonzero(pc.is_in(space.frame.account_ids, value_set=wanted).to_numpy(zero_copy_only=False))
+        found = reported[number].found
+        return kinship_of_members(space, found.profile, found.members, others)
+
+    return kin
+
+
+def case_records(now: Sequence[Trace], then: Sequence[Trace], lines: Sequence[Lineage]) -> list[dict[str, Any]]:
+    """Return the records of ``cases.json`` after a scan, the oldest campaign first.
+
+    >>> line = Lineage("SW-1", "new", ())
+    >>> case_records([Trace("", frozenset("a"), frozenset())], [], [line])[0]["latest"]
+    ['a']
+    """
+    return [_record(one) for one in remembered(now, then, lines)]
+
+
+def _record(one: Trace) -> dict[str, Any]:
+    line, latest = one.lineage or Lineage(one.campaign_id, "new", ()), one.latest or frozenset()
+    known = Known(
+        one.campaign_id,
+        line.case,
+        line.event,
+        list(line.previous),
+        list(line.because),
+        one.into,
+        sorted(one.templates),
+        sorted(latest),
+        sorted(one.accounts - latest),
+    )
+    return msgspec.structs.asdict(known)
+
+
+def without_accounts(folder: Path, accounts: Collection[str]) -> list[dict[str, Any]] | None:
+    """Return the records of ``cases.json`` without some accounts; None when there is no such file.
+
+    >>> without_accounts(Path("no-such-folder"), ["a"]) is None
+    True
+    """
+    if not (folder / CASES).exists():
+        return None
+    gone = frozenset(accounts)
+    cut = [
+        replace(one, accounts=one.accounts - gone, latest=(one.latest or frozenset()) - gone)
+        for one in known_campaigns(folder)
+    ]
+    return [_record(one) for one in cut]
