@@ -183,6 +183,12 @@ def test_a_merge_is_told_once_and_a_part_that_leaves_again_has_its_old_id() -> N
     assert [line.campaign_id for line in days[3]] == [large, small]
 
 
+def test_two_campaigns_that_one_scan_ran_together_come_apart_under_their_own_ids() -> None:
+    """The younger may be the larger: it does not leave with the older one's id."""
+    days = scans(["abcd"], ["abcd", "rstuvwxyz"], ["abcdrstuvwxyz"], ["abcd", "rstuvwxyz"])
+    assert [line.campaign_id for line in days[3]] == [line.campaign_id for line in days[1]]
+
+
 def test_of_two_parts_that_with_most_of_the_accounts_has_the_id() -> None:
     """A small part that is wholly the old campaign's does not take the id from the bulk."""
     first, second = scans(["abcdefghi"], ["abc", "defghiuvwxyz"])

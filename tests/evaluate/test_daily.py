@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,19 @@ def test_ids_that_change_or_vanish_do_not_last(truth_of: Callable[..., Truth], s
     one, other, none = (compare(truth, says(groups)) for groups in ({"G": ["a"]}, {"H": ["a", "b"]}, {}))
     assert lives(truth, [(1, one), (2, none), (3, one)])[0]["lasting"]
     assert not lives(truth, [(1, one), (2, other)])[0]["lasting"]
+    assert not lives(truth, [(1, one), (2, other)])[0]["one_case"]
     lost = lives(truth, [(1, one), (2, none)])[0]
     assert (lost["ids"], lost["lasting"]) == (["G", None], False)
+
+
+def test_a_part_of_the_first_case_is_the_same_case_under_another_id(
+    truth_of: Callable[..., Truth], says: Callable[..., Findings]
+) -> None:
+    """A later generation has an id of its own; that it is held to be of the first one's case is counted apart."""
+    truth = truth_of(PEOPLE, ASKED)
+    one, other = (compare(truth, says(groups)) for groups in ({"G": ["a"]}, {"H": ["a", "b"]}))
+    (life,) = lives(truth, [(1, one), (2, replace(other, cases=["G"]))])
+    assert (life["lasting"], life["one_case"]) == (False, True)
 
 
 def test_strangers_reported_are_no_report_of_the_campaign(

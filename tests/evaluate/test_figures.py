@@ -208,8 +208,8 @@ def test_what_no_world_allows_is_left_out() -> None:
 def test_a_campaign_never_reported_leaks_all() -> None:
     """Leak is averaged over campaigns, and one that is never reported counts in full."""
     lives = [
-        {"days": 2.0, "leaked": 0.2, "unstopped": 0.3, "lasting": True},
-        {"days": None, "leaked": 1.0, "unstopped": 1.0, "lasting": False},
+        {"days": 2.0, "leaked": 0.2, "unstopped": 0.3, "lasting": True, "one_case": True},
+        {"days": None, "leaked": 1.0, "unstopped": 1.0, "lasting": False, "one_case": False},
     ]
     made = daily_figures([{"lives": lives}])
     assert made["leaked"].value == pytest.approx(0.6)

@@ -43,7 +43,8 @@ class Trace:
     """What a campaign is recognised by: its accounts and its prompt constructions (template ids).
 
     Of an earlier campaign ``accounts`` are all that were ever reported in it and are still in the data; ``latest``
-    those of its last report, with the ``lineage`` recorded then; ``into`` the campaign that took it in.
+    those of its last report, with the ``lineage`` recorded then; ``into`` the campaign that took it in;
+    ``decided`` says that a person chose its case.
 
     >>> Trace("SW-7e18f73731", frozenset({"a", "b"}), frozenset({17})).templates
     frozenset({17})
@@ -55,6 +56,7 @@ class Trace:
     lineage: Lineage | None = None
     latest: frozenset[str] | None = None
     into: str = ""
+    decided: bool = False
 
     def unchanged(self, accounts: AbstractSet[str]) -> bool:
         """Say whether its last report had just these accounts (all that it has, where that is not known).
@@ -198,7 +200,8 @@ def _cases(
         was, i = known.get(name), place.get(name)
         line = done[i] if i is not None else was.lineage if was else None
         here = now[i][0].accounts if i is not None else frozenset[str]()
-        if i is not None and line and line.case == name and not (was and was.unchanged(here)):
+        settled = was is not None and (was.decided or was.unchanged(here))
+        if i is not None and line and line.case == name and not settled:
             line = done[i] = _laid(i, here, line, older, kin)
         older.append((name, line.case if line else name, here | (was.accounts if was else here)))
     return done
@@ -218,7 +221,8 @@ def _laid(
 def remembered(now: Sequence[Trace], then: Sequence[Trace], lines: Sequence[Lineage]) -> list[Trace]:
     """Return all campaigns known after a scan, the oldest first: what the next scan recognises campaigns by.
 
-    An earlier campaign that was not found this time stays as it was; one found again adds to its accounts.
+    An earlier campaign that was not found this time stays as it was; one found again adds to its accounts those that
+    no other is known by, so that two campaigns that one scan ran together come apart under their own ids.
 
     >>> was = Trace("SW-1", frozenset("ab"), frozenset())
     >>> line = Lineage("SW-1", "continued", ("SW-1",))
@@ -231,8 +235,11 @@ def remembered(now: Sequence[Trace], then: Sequence[Trace], lines: Sequence[Line
     for earlier in then:
         if earlier.campaign_id in found:
             trace, line = found.pop(earlier.campaign_id)
-            accounts, templates = earlier.accounts | trace.accounts, trace.templates or earlier.templates
-            kept.append(Trace(earlier.campaign_id, accounts, templates, line, trace.accounts))
+            elsewhere = frozenset[str]().union(*(one.accounts for one in then if one is not earlier))
+            accounts = earlier.accounts | (trace.accounts - elsewhere)
+            templates = trace.templates or earlier.templates
+            fresh_look = {"accounts": accounts, "templates": templates, "lineage": line, "latest": trace.accounts}
+            kept.append(replace(earlier, into="", **fresh_look))  # type: ignore[arg-type]
         else:
             kept.append(replace(earlier, into=taken_in.get(earlier.campaign_id, earlier.into)))
     fresh = [

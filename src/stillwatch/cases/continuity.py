@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -17,6 +18,7 @@ from stillwatch.attribution.verdict import Judged
 from stillwatch.campaigns.kinship import Kinship, kinship_of_members
 from stillwatch.campaigns.lineage import Event, Kin, Lineage, Trace, remembered, trace_lineage
 from stillwatch.cases.folder import ScanOutput, decode
+from stillwatch.errors import StillwatchError
 from stillwatch.linkage.space import Space
 
 CASES = "cases.json"
@@ -31,6 +33,7 @@ class Known(msgspec.Struct, frozen=True):
     previous: list[str] = []
     because: list[str] = []
     into: str = ""
+    decided: bool = False
     templates: list[int] = []
     latest: list[str] = []
     earlier: list[str] = []
@@ -40,7 +43,8 @@ class Known(msgspec.Struct, frozen=True):
         line = Lineage(self.campaign_id, self.event, tuple(self.previous), self.case, tuple(self.because))
         latest = frozenset(self.latest)
         templates = frozenset(self.templates)
-        return Trace(self.campaign_id, latest | frozenset(self.earlier), templates, line, latest, self.into)
+        accounts = latest | frozenset(self.earlier)
+        return Trace(self.campaign_id, accounts, templates, line, latest, self.into, self.decided)
 
 
 def known_campaigns(folder: Path) -> list[Trace]:
@@ -111,6 +115,7 @@ def _record(one: Trace) -> dict[str, Any]:
         list(line.previous),
         list(line.because),
         one.into,
+        one.decided,
         sorted(one.templates),
         sorted(latest),
         sorted(one.accounts - latest),
@@ -132,3 +137,49 @@ def without_accounts(folder: Path, accounts: Collection[str]) -> list[dict[str, 
         for one in known_campaigns(folder)
     ]
     return [_record(one) for one in cut]
+
+
+def choose_case(folder: Path, campaign_id: str, case: str) -> None:
+    """Lay a campaign to the case of another, or to its own id, because a person says so; scans keep to it.
+
+    ``case`` is the id of a known campaign: its case is taken. Raises :class:`StillwatchError` when the folder knows no
+    such campaign, or when others are parts of the one that is to become a part.
+
+    >>> choose_case(Path("no-such-folder"), "SW-1", "SW-2")
+    Traceback (most recent call last):
+    stillwatch.errors.StillwatchError: no-such-folder knows no campaign SW-1
+    """
+    known = {one.campaign_id: one for one in known_campaigns(folder)}
+    for name in (campaign_id, case):
+        if name not in known:
+            raise StillwatchError(f"{folder} knows no campaign {name}")
+    root = case if case == campaign_id else _case_of(known[case])
+    parts = [name for name, one in known.items() if name != campaign_id and _case_of(one) == campaign_id]
+    if parts and root != campaign_id:
+        raise StillwatchError(f"{campaign_id} is itself the case of {', '.join(parts)}; lay these to {root} first")
+    line = known[campaign_id].lineage or Lineage(campaign_id, "new", ())
+    known[campaign_id] = replace(known[campaign_id], lineage=replace(line, case=root), decided=True)
+    put_json(folder / CASES, [_record(one) for one in known.values()])
+    reported = json.loads((folder / "campaigns.json").read_text(encoding="utf-8"))
+    for record in reported:
+        if record["campaign_id"] == campaign_id:
+            record.setdefault("lineage", {"event": "new", "previous": []})["case"] = root
+    put_json(folder / "campaigns.json", reported)
+
+
+def _case_of(one: Trace) -> str:
+    return one.lineage.case if one.lineage else one.campaign_id
+
+
+def put_json(file: Path, records: list[dict[str, Any]]) -> None:
+    r"""Replace a JSON file of a scan whole.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     put_json(Path(folder) / "cases.json", [])
+    ...     (Path(folder) / "cases.json").read_text()
+    '[]\n'
+    """
+    fresh = file.with_name(f".{file.name}.new")
+    fresh.write_text(json.dumps(records, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    fresh.replace(file)

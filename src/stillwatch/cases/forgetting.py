@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stillwatch.cases.continuity import CASES, without_accounts
+from stillwatch.cases.continuity import CASES, put_json, without_accounts
 from stillwatch.cases.folder import TABLES, ScanOutput
 from stillwatch.tables.probes import Probes, search
 
@@ -76,8 +74,8 @@ def shorten_scan(folder: Path, accounts: Collection[str]) -> list[str]:
     ]
     known = without_accounts(folder, accounts)
     if known is not None:
-        _put(folder / CASES, known)
-    _put(folder / "campaigns.json", campaigns)
+        put_json(folder / CASES, known)
+    put_json(folder / "campaigns.json", campaigns)
     _put(folder / "members.parquet", members.filter(pc.invert(gone)))
     _put(folder / "templates.parquet", bare)
     for file in there:
@@ -86,10 +84,7 @@ def shorten_scan(folder: Path, accounts: Collection[str]) -> list[str]:
     return [file.name for file in there]
 
 
-def _put(file: Path, content: pa.Table | list[dict[str, Any]]) -> None:
+def _put(file: Path, content: pa.Table) -> None:
     fresh = file.with_name(f".{file.name}.new")
-    if isinstance(content, pa.Table):
-        pq.write_table(content, fresh)
-    else:
-        fresh.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    pq.write_table(content, fresh)
     fresh.replace(file)

@@ -97,7 +97,8 @@ def lives(truth: Truth, stages: Sequence[tuple[int, Comparison]]) -> list[dict[s
     accounts that it had used until then. ``leaked`` is the share of its exchanges before the first report (1 when there
     is none), ``unstopped`` the share sent before the sending account itself was reported. ``days`` count from its first
     exchange. ``ids`` are the campaign's ids from the first report on, None when it was lost; ``lasting`` says whether
-    the last is the first; ``closed_since`` counts its accounts closed after the first report.
+    the last is the first, ``one_case`` whether the last is held to be part of the first's case; ``closed_since`` counts
+    its accounts closed after the first report.
 
     >>> end = moments(example_dataset(), 24)[-1]
     >>> [life["leaked"] for life in lives(example_comparison().truth, [(end, example_comparison())])]
@@ -113,6 +114,7 @@ def _life(truth: Truth, code: int, stages: Sequence[tuple[int, Comparison]]) -> 
     first = next((i for i, name in enumerate(ids) if name), None)
     found = next((i for i, (moment, one) in enumerate(stages) if _found(one, code, moment)), None)
     since = [name for name in ids[first:] if first is not None]
+    cases = [_case(found, name) for (_, found), name in zip(stages[first:], since, strict=True)] if since else []
     closed = truth.closed[truth.belongs == code]
     return {
         "campaign": truth.campaigns[code],
@@ -124,6 +126,7 @@ def _life(truth: Truth, code: int, stages: Sequence[tuple[int, Comparison]]) -> 
         "unstopped": _unstopped(truth, asked, stages),
         "ids": since,
         "lasting": bool(since) and since[-1] == since[0],
+        "one_case": bool(cases) and cases[-1] == cases[0],
         "closed_since": 0 if first is None else int((closed >= stages[first][0]).sum()),
     }
 
@@ -135,6 +138,10 @@ def _name(found: Comparison, code: int) -> str | None:
     held = np.bincount(mine, minlength=len(found.groups))
     held[2 * held < size] = 0
     return found.groups[int(np.argmax(held))] if held.any() else None
+
+
+def _case(found: Comparison, name: str | None) -> str | None:
+    return None if name is None else found.cases[found.groups.index(name)]
 
 
 def _found(found: Comparison, code: int, moment: int) -> bool:

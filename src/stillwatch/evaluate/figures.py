@@ -222,6 +222,7 @@ def daily_figures(results: Measures) -> dict[str, Figure]:
         "leaked": _mean([life["leaked"] for life in lives]),
         "unstopped": _mean([life["unstopped"] for life in lives]),
         "same id": counted(sum(life["lasting"] for life in reported), len(reported)),
+        "same case": counted(sum(life["one_case"] for life in reported), len(reported)),
     }
     return {name: figure for name, figure in made.items() if figure is not None}
 

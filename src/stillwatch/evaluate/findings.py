@@ -27,6 +27,7 @@ FOUND_GROUPS = pa.schema(
         pa.field("q_value", pa.float64()),
         pa.field("first_seen", TIMESTAMP),
         pa.field("last_seen", TIMESTAMP),
+        pa.field("case", pa.string()),
     ]
 )
 FOUND_EXCHANGES = pa.schema(
@@ -45,10 +46,10 @@ class Findings:
     ``accounts``: ``account_id``, ``score`` (any scale, higher is more suspicious), ``probability`` (0 to 1 or null: of
     being in its group), ``group`` (null: in none). An account that is not listed scores lower than every listed one.
     ``groups``: ``group``, ``verdict`` (``campaign``, which alone counts as an accusation, or ``needs_person``),
-    ``q_value``, ``first_seen``, ``last_seen`` (null when the detector has none). ``exchanges``: ``exchange_id``,
-    ``group``, ``probability``; None when the detector judges accounts alone, and then all exchanges of a group's
-    accounts count as laid to it. Missing nullable columns become null; what does not fit is a
-    :class:`stillwatch.errors.DatasetError`.
+    ``q_value``, ``first_seen``, ``last_seen``, ``case``: the group that it is held to be a part or later generation of
+    (null when the detector has none). ``exchanges``: ``exchange_id``, ``group``, ``probability``; None when the
+    detector judges accounts alone, and then all exchanges of a group's accounts count as laid to it. Missing nullable
+    columns become null; what does not fit is a :class:`stillwatch.errors.DatasetError`.
 
     >>> found = Findings(pa.table({"account_id": ["a"], "score": [0.5]}))
     >>> found.accounts.column_names, len(found.groups), found.exchanges is None

@@ -69,5 +69,6 @@ def read_findings(out: ScanOutput) -> Findings:
 def _groups(out: ScanOutput) -> pa.Table:
     """Return the groups; times are ISO 8601 text there, which the contract's cast reads."""
     names = ("campaign_id", "verdict", "q_value", "first_seen", "last_seen")
-    columns = ([None if getattr(one, name) == "" else getattr(one, name) for one in out.campaigns] for name in names)
-    return pa.table(dict(zip(FOUND_GROUPS.names, columns, strict=True)))
+    columns = [[None if getattr(one, name) == "" else getattr(one, name) for one in out.campaigns] for name in names]
+    cases = [one.lineage.case or None for one in out.campaigns]
+    return pa.table(dict(zip(FOUND_GROUPS.names, [*columns, cases], strict=True)))

@@ -36,6 +36,7 @@ def day_by_day(card: Scorecard) -> Section:
                     share(life["unstopped"]),
                     str(len(set(ids))),
                     "yes" if life["lasting"] else "no",
+                    "yes" if life["one_case"] else "no",
                     f"{life['closed_since']:,}",
                 )
             )
@@ -43,9 +44,21 @@ def day_by_day(card: Scorecard) -> Section:
         "Day by day",
         "The world is scanned as it grows. Days since the campaign's first exchange; leaked: the share of its "
         "exchanges before the first report of which half or more of the accounts are its own; unstopped: the share "
-        "sent before the sending account was itself reported. Ids it went by, whether the last is the first, and its "
-        "accounts closed since.",
-        ("world", "detector", "campaign", "exchanges", "days", "leaked", "unstopped", "ids", "same id", "closed since"),
+        "sent before the sending account was itself reported. Ids it went by, whether the last is the first or is held "
+        "to be part of its case, and its accounts closed since.",
+        (
+            "world",
+            "detector",
+            "campaign",
+            "exchanges",
+            "days",
+            "leaked",
+            "unstopped",
+            "ids",
+            "same id",
+            "same case",
+            "closed since",
+        ),
         rows,
     )
 

@@ -126,11 +126,13 @@ class Comparison:
     """A detector's findings on the rows of the truth: one entry an account, one an exchange, one a group.
 
     ``group`` and ``laid`` are an account's and an exchange's group (below 0: none); ``score`` is -inf and
-    ``probability`` NaN where the detector said nothing. ``accused`` says whether a group is reported as a campaign.
+    ``probability`` NaN where the detector said nothing. ``accused`` says whether a group is reported as a campaign,
+    ``cases`` which group it is a part of: itself where the detector names none.
     """
 
     truth: Truth
     groups: list[str]
+    cases: list[str]
     accused: Bools
     q_value: Floats
     score: Floats
@@ -184,6 +186,7 @@ def compare(truth: Truth, findings: Findings) -> Comparison:
     return Comparison(
         truth,
         groups,
+        [case or group for case, group in zip(findings.groups["case"].to_pylist(), groups, strict=True)],
         np.array([verdict == "campaign" for verdict in findings.groups["verdict"].to_pylist()], bool),
         q_value.astype(float),
         np.append(listed["score"].to_numpy(), -np.inf)[place],
