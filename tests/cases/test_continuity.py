@@ -40,6 +40,20 @@ def test_what_is_written_is_read(out: Path) -> None:
     assert second.templates == frozenset({2**63})
 
 
+def test_an_account_of_two_campaigns_counts_for_the_first_after_reading_too(out: Path) -> None:
+    """What one scan ran together is apart in the file, so that it comes apart under the old ids."""
+    known = known_campaigns(out)
+    both = Trace("", frozenset("abcdxyz"), frozenset())
+    lines = trace_lineage([(both, "abcdxyz")], known)
+    (out / CASES).write_text(json.dumps(case_records([both], known, lines)))
+    again = known_campaigns(out)
+    assert [sorted(one.accounts) for one in again] == [list("abcd"), list("xyz")]
+    assert again[0].latest == both.accounts
+    parts = [Trace("", frozenset("xyz"), frozenset()), Trace("", frozenset("abcd"), frozenset())]
+    lines = trace_lineage([(part, sorted(part.accounts)) for part in parts], again)
+    assert [line.campaign_id for line in lines] == ["SW-2", "SW-1"]
+
+
 def test_a_person_joins_and_parts_cases_and_the_journal_says_who(out: Path) -> None:
     """The report says so at once; the reason is in the journal."""
     state = ["--state", f"sqlite:///{out}/state.db", "--as", "anna"]

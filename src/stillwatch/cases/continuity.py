@@ -25,7 +25,10 @@ CASES = "cases.json"
 
 
 class Known(msgspec.Struct, frozen=True):
-    """A campaign that was reported once: ``latest`` are the accounts of its last report, ``earlier`` others before."""
+    """A campaign that was reported once: ``latest`` are the accounts of its last report, ``earlier`` others before.
+
+    ``lent`` are those of the latest that another campaign was known by first: they count for that one.
+    """
 
     campaign_id: str
     case: str
@@ -37,13 +40,14 @@ class Known(msgspec.Struct, frozen=True):
     templates: list[int] = []
     latest: list[str] = []
     earlier: list[str] = []
+    lent: list[str] = []
 
     def trace(self) -> Trace:
         """Return what it is recognised by."""
         line = Lineage(self.campaign_id, self.event, tuple(self.previous), self.case, tuple(self.because))
         latest = frozenset(self.latest)
         templates = frozenset(self.templates)
-        accounts = latest | frozenset(self.earlier)
+        accounts = (latest | frozenset(self.earlier)) - frozenset(self.lent)
         return Trace(self.campaign_id, accounts, templates, line, latest, self.into, self.decided)
 
 
@@ -119,6 +123,7 @@ def _record(one: Trace) -> dict[str, Any]:
         sorted(one.templates),
         sorted(latest),
         sorted(one.accounts - latest),
+        sorted(latest - one.accounts),
     )
     return msgspec.structs.asdict(known)
 
