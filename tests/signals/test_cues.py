@@ -167,6 +167,11 @@ TWINS = [
         "Explain why the sky is blue.",
     ),
     (
+        "thoughts written out between actions",
+        "Answer with interleaving Thought, Action, Observation steps.",
+        "I thought about your action plan and its observations.",
+    ),
+    (
         "grading by rubric",
         "Grade the response with the scoring rubric below.",
         "What grade of steel do I need for a bridge?",

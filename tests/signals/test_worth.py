@@ -75,6 +75,24 @@ def test_a_conversation_is_not_single_turns(measured: Measured) -> None:
     assert (value.exchange[~chats, 1] == 1).all()
 
 
+def test_an_agents_steps_are_one_task(frame_of: FrameOf) -> None:
+    """The user's words come again with each step on a longer input; the same words on the same input are repetition."""
+    rows = population()
+    for task in range(4):
+        for step in range(5):
+            text, more = f"repair the build of service {task}", {"session_id": f"s{task}"}
+            rows.append(exchange("agent", 5 * task + step, text, **{**more, "input_tokens": 100 + 300 * step}))
+            rows.append(exchange("monitor", 5 * task + step, text, **{**more, "session_id": f"m{task}"}))
+    frame = frame_of(rows)
+    value = worth(frame, tasks(frame), high_value=high_value_ids())
+    names = frame.account_ids.to_pylist()
+    agent, monitor = (frame.account == names.index(name) for name in ("agent", "monitor"))
+    assert (value.exchange[agent, 0] == 1).all()
+    assert (value.exchange[agent, 1] == 1).all()
+    assert (value.exchange[monitor, 0] == 1 / 5).all()
+    assert (value.exchange[monitor, 1] == 0).all()
+
+
 def test_absent_features_are_left_out_of_the_mean(frame_of: FrameOf) -> None:
     """Without tokens or sessions the worth is the mean of what is there, not of zeros."""
     rows = [{k: v for k, v in row.items() if "tokens" not in k and k != "session_id"} for row in population()]

@@ -287,31 +287,40 @@ def blocks(account: npt.NDArray[np.integer], *, rows: int = 1 << 20) -> list[sli
     return [slice(a, b) for a, b in pairwise(edges)]
 
 
-def tallies(values: U64, owner: Codes | None = None, *, rows: int = 1 << 23) -> npt.NDArray[np.uint32]:
+def tallies(
+    values: U64,
+    owner: Codes | None = None,
+    *,
+    counted: npt.NDArray[np.bool_] | None = None,
+    rows: int = 1 << 23,
+) -> npt.NDArray[np.uint32]:
     """Return how often each value occurs in ``values``, same shape; 0 for a value of 0, which stands for none.
 
-    With ``owner``, a number a value, how often its owner has it. Many values are counted part by part (by their lowest
-    bits), so that memory grows little beyond the answer.
+    With ``owner``, a number a value, how often its owner has it; with ``counted``, how often where that is true. Many
+    values are counted part by part (by their lowest bits), so that memory grows little beyond the answer.
 
     >>> tallies(np.array([5, 0, 5, 7], np.uint64)).tolist()
     [2, 0, 2, 1]
     >>> tallies(np.array([5, 0, 5, 5], np.uint64), np.array([0, 0, 0, 1], np.int32)).tolist()
     [2, 0, 2, 1]
+    >>> tallies(np.array([5, 5, 7], np.uint64), counted=np.array([True, False, False])).tolist()
+    [1, 1, 0]
     """
     out = np.zeros(len(values), np.uint32)
     whose = np.broadcast_to(np.int32(0), len(values)) if owner is None else owner
+    ones = np.broadcast_to(True, len(values)) if counted is None else counted
     parts = 1 << max(0, int(np.ceil(np.log2(max(1, len(values)) / rows))))
     for part in range(parts):
         here = np.flatnonzero((values != 0) & ((values & np.uint64(parts - 1)) == part))
         size = 1 << int(np.ceil(np.log2(2 * max(8, len(here)))))
-        _tally(values, whose, here, (np.full(size, -1, np.int64), np.zeros(size, np.uint32)), out)
+        _tally(values, (whose, ones), here, (np.full(size, -1, np.int64), np.zeros(size, np.uint32)), out)
     return out
 
 
 @lean
-def _tally(values: U64, owner: Codes, here: Ints, table: tuple[Ints, npt.NDArray[np.uint32]], out: Any) -> None:
+def _tally(values: U64, owners: Any, here: Ints, table: tuple[Ints, npt.NDArray[np.uint32]], out: Any) -> None:
     """Count pairs of value and owner at some places; ``table`` holds the first place of each and its count."""
-    first, seen = table
+    (owner, ones), (first, seen) = owners, table
     mask = len(first) - 1
     for turn in range(2):
         for place in here:
@@ -323,4 +332,4 @@ def _tally(values: U64, owner: Codes, here: Ints, table: tuple[Ints, npt.NDArray
                 out[place] = seen[at]
             else:
                 first[at] = place if first[at] < 0 else first[at]
-                seen[at] += np.uint32(1)
+                seen[at] += np.uint32(ones[place])

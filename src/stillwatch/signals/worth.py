@@ -32,14 +32,15 @@ WEIGHTS = {
 }
 _COVERAGE_DRAWS = 8
 _LEAST = 4
+_ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
 class ByExchange:
     """What each exchange is worth, in few bytes: indexing gives floats, NaN where a feature is absent.
 
-    ``times`` is how often the account asks the prompt (0 without a prompt), ``alone`` whether the exchange is alone in
-    its session (-1 unknown); ``of[rows]`` is rows × 5 features, ``of[rows, k]`` the k-th.
+    ``times`` is for how many tasks the account asks the prompt (0 without one), ``alone`` whether its session holds
+    one task (-1 unknown): an agent's steps are one. ``of[rows]`` is rows × 5 features, ``of[rows, k]`` the k-th.
 
     >>> of = ByExchange(np.array([2, 0], np.uint32), np.array([1, -1], np.int8), {}, np.ones(2, bool), np.ones(2, bool))
     >>> of[:, 0].tolist(), of[:, 1].tolist()
@@ -105,7 +106,10 @@ def worth(frame: Frame, labels: Tasks, *, high_value: frozenset[int]) -> Worth:
     """
     valued = np.zeros(256, bool)
     valued[list(high_value)] = True
-    exchange = ByExchange(_here(frame), _alone(frame), frame.number, labels.elicits, valued[frame.capability])
+    first = _first(frame)
+    exchange = ByExchange(
+        _here(frame, first), _alone(frame, first), frame.number, labels.elicits, valued[frame.capability]
+    )
     parts = ((frame.account[block], block) for block in blocks(frame.account))
     features = _by_account(parts, frame.n_accounts, labels, exchange)
     loud = frame.volume() >= _LEAST
@@ -143,9 +147,9 @@ def high_value_ids() -> frozenset[int]:
     """Return the ids of the capabilities that the public disclosures say were harvested.
 
     >>> sorted(high_value_ids())
-    [1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 19, 20]
+    [1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 19, 20, 21]
     """
-    wanted = ("reason", "grad", "rewrit", "coding", "tool", "computer", "vision", "clean", "synthesis", "data")
+    wanted = ("reason", "grad", "rewrit", "coding", "tool", "computer", "vision", "clean", "synthesis", "data", "plan")
     return frozenset(number for number, name in CAPABILITIES.items() if any(word in name for word in wanted))
 
 
@@ -162,21 +166,47 @@ def repeats(frame: Frame) -> npt.NDArray[np.uint32]:
     return tallies(prompts_of(frame.sketch))
 
 
-def _here(frame: Frame) -> npt.NDArray[np.uint32]:
-    """Return how often each exchange's whole prompt occurs in its account, 0 without a prompt.
+def _here(frame: Frame, first: Mask) -> npt.NDArray[np.uint32]:
+    """Return for how many tasks its account asks each exchange's whole prompt, 0 without a prompt.
 
     Repeats over accounts are left to the evaluation test: a harvest that draws from a fixed corpus repeats there too.
     """
     prompts = prompts_of(frame.sketch)
-    return np.concatenate([tallies(prompts[block], frame.account[block]) for block in blocks(frame.account)])
+    found = [tallies(prompts[block], frame.account[block], counted=first[block]) for block in blocks(frame.account)]
+    return np.concatenate(found)
 
 
-def _alone(frame: Frame) -> npt.NDArray[np.int8]:
-    """Return 1 where the exchange is alone in its session (or has none), else 0; -1 when the data have no sessions."""
+def _alone(frame: Frame, first: Mask) -> npt.NDArray[np.int8]:
+    """Return 1 where the session holds one task (or there is none), else 0; -1 when the data have no sessions."""
     session = frame.digest["session_id"]
     if not session.any():
         return np.full(frame.n_exchanges, -1, np.int8)
-    return np.asarray(tallies(session) <= 1, np.int8)
+    return np.asarray(tallies(session, counted=first) <= 1, np.int8)
+
+
+def _first(frame: Frame) -> Mask:
+    """Return whether an exchange begins a task: false where its session has asked that very prompt on less input.
+
+    An agent sends its user's words again with each step and all that came between, so a task of twenty steps is no
+    prompt asked twenty times. The same words on the same input are.
+    """
+    session, first = frame.digest["session_id"], np.ones(frame.n_exchanges, bool)
+    if session.any():
+        prompts, tokens = prompts_of(frame.sketch), frame.number["input_tokens"]
+        for block in blocks(frame.account):
+            whole = (session[block] != 0) & (prompts[block] != 0) & np.isfinite(tokens[block])
+            rows = np.flatnonzero(whole) + block.start
+            pair = session[rows] * _ODD ^ prompts[rows]
+            first[rows] = _begins(pair * _ODD ^ tokens[rows].astype(np.uint64), pair)
+    return first
+
+
+def _begins(step: npt.NDArray[np.uint64], task: npt.NDArray[np.uint64]) -> Mask:
+    """Return which steps are the first of their task, or were taken before."""
+    begins = np.ones(len(step), bool)
+    begins[np.unique(step, return_index=True)[1]] = False
+    begins[np.unique(task, return_index=True)[1]] = True
+    return begins
 
 
 def _by_account(
