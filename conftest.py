@@ -1,8 +1,10 @@
-"""What the examples in docstrings may use: ``example_frame()`` and the like, from a small simulated world."""
+"""What every test starts from, and what the examples in docstrings may use: ``example_frame()`` and the like."""
 
 from __future__ import annotations
 
 import functools
+import os
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,12 @@ from stillwatch.linkage.space import Space, build_space
 from stillwatch.signals.frame import Frame, read_frame
 from stillwatch.simulate import load_world, simulate
 from stillwatch.tables import Dataset
+
+# gRPC's handlers at a fork abort one child in ten beside a busy server, and PySpark forks to start Java.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+# Started in the background by a shell, a test run ignores Ctrl-C, and so would the programs that it interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
