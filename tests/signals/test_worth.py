@@ -93,6 +93,35 @@ def test_an_agents_steps_are_one_task(frame_of: FrameOf) -> None:
     assert (value.exchange[monitor, 1] == 0).all()
 
 
+def test_what_a_conversation_sends_again_is_not_asked_again(frame_of: FrameOf) -> None:
+    """Three turns of 100 new tokens each have the ratio of three single requests of 100 tokens; their twins too."""
+    rows = population()
+    for turn in range(4):
+        text, more = f"and what of day {turn}, tell me all", {"output_tokens": 100}
+        rows.append(exchange("talk", turn, text, **more, session_id="talk", input_tokens=100 * (1 + 2 * turn)))
+        rows.append(exchange("singly", turn, text, **more, input_tokens=100))
+    frame = frame_of(rows)
+    value = worth(frame, tasks(frame), high_value=high_value_ids())
+    names = frame.account_ids.to_pylist()
+    talk, singly = (value.exchange[frame.account == names.index(name), 2].tolist() for name in ("talk", "singly"))
+    assert singly == [0.5] * 4
+    assert talk == [0.5] + [1 / 3] * 3  # the answer before comes with the question
+
+
+def test_an_agents_turns_say_nothing_of_single_turns(frame_of: FrameOf) -> None:
+    """A session with one exchange of tool use is an agent's; the twin, a conversation, stays one of many turns."""
+    rows = population()
+    for turn in range(4):
+        for who, text in (("agent", "call the tool, use the tool, tool call"), ("talk", "and then she said")):
+            more = {"session_id": who, "input_tokens": 100 + turn}
+            rows.append(exchange(who, turn, f"{text if turn == 1 else 'go on'} {turn}", **more))
+    frame = frame_of(rows)
+    value = worth(frame, tasks(frame), high_value=high_value_ids())
+    names = frame.account_ids.to_pylist()
+    assert np.isnan(value.exchange[frame.account == names.index("agent"), 1]).all()
+    assert (value.exchange[frame.account == names.index("talk"), 1] == 0).all()
+
+
 def test_absent_features_are_left_out_of_the_mean(frame_of: FrameOf) -> None:
     """Without tokens or sessions the worth is the mean of what is there, not of zeros."""
     rows = [{k: v for k, v in row.items() if "tokens" not in k and k != "session_id"} for row in population()]

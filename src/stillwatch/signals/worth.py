@@ -6,7 +6,7 @@ colleagues, classes and resellers' customers, who share everything *but* this, f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,16 +40,19 @@ class ByExchange:
     """What each exchange is worth, in few bytes: indexing gives floats, NaN where a feature is absent.
 
     ``times`` is for how many tasks the account asks the prompt (0 without one), ``alone`` whether its session holds
-    one task (-1 unknown): an agent's steps are one. ``of[rows]`` is rows × 5 features, ``of[rows, k]`` the k-th.
+    one task (-1 unknown or an agent's), ``asked`` and ``given`` are input tokens not sent before and output tokens.
+    ``of[rows]`` is rows × 5 features, ``of[rows, k]`` the k-th.
 
-    >>> of = ByExchange(np.array([2, 0], np.uint32), np.array([1, -1], np.int8), {}, np.ones(2, bool), np.ones(2, bool))
-    >>> of[:, 0].tolist(), of[:, 1].tolist()
-    ([0.5, nan], [1.0, nan])
+    >>> times, alone, tokens = np.array([2, 0], np.uint32), np.array([1, -1], np.int8), np.array([9.0, 1.0], np.float32)
+    >>> of = ByExchange(times, alone, tokens, np.array([1.0, 1.0]), np.ones(2, bool), np.ones(2, bool))
+    >>> of[:, 0].tolist(), of[:, 1].tolist(), of[:, 2].tolist()
+    ([0.5, nan], [1.0, nan], [0.1, 0.5])
     """
 
     times: npt.NDArray[np.uint32]
     alone: npt.NDArray[np.int8]
-    tokens: Mapping[str, Floats]
+    asked: npt.NDArray[np.float32]
+    given: Floats
     elicits: Mask
     valued: Mask
 
@@ -66,7 +69,7 @@ class ByExchange:
             alone = self.alone[rows].astype(float)
             return np.where(alone < 0, np.nan, alone)
         if k == 2:
-            given, asked = self.tokens["output_tokens"][rows], self.tokens["input_tokens"][rows]
+            given, asked = self.given[rows], self.asked[rows].astype(float)
             return np.asarray(given / np.maximum(given + asked, 1.0))
         return np.asarray((self.elicits if k == 3 else self.valued)[rows].astype(float), np.float64)
 
@@ -107,9 +110,8 @@ def worth(frame: Frame, labels: Tasks, *, high_value: frozenset[int]) -> Worth:
     valued = np.zeros(256, bool)
     valued[list(high_value)] = True
     first = _first(frame)
-    exchange = ByExchange(
-        _here(frame, first), _alone(frame, first), frame.number, labels.elicits, valued[frame.capability]
-    )
+    tokens = (_anew(frame), frame.number["output_tokens"])
+    exchange = ByExchange(_here(frame, first), _alone(frame, first), *tokens, labels.elicits, valued[frame.capability])
     parts = ((frame.account[block], block) for block in blocks(frame.account))
     features = _by_account(parts, frame.n_accounts, labels, exchange)
     loud = frame.volume() >= _LEAST
@@ -153,6 +155,16 @@ def high_value_ids() -> frozenset[int]:
     return frozenset(number for number, name in CAPABILITIES.items() if any(word in name for word in wanted))
 
 
+def agentic_ids() -> list[int]:
+    """Return the ids of the capabilities in whose sessions an agent works on by itself.
+
+    >>> agentic_ids()
+    [4, 5, 6, 21]
+    """
+    wanted = ("agentic coding", "tool use", "computer use", "planning")
+    return [number for number, name in CAPABILITIES.items() if name in wanted]
+
+
 def repeats(frame: Frame) -> npt.NDArray[np.uint32]:
     """Return how often each exchange's whole prompt occurs in all the data, 0 without a prompt.
 
@@ -177,11 +189,16 @@ def _here(frame: Frame, first: Mask) -> npt.NDArray[np.uint32]:
 
 
 def _alone(frame: Frame, first: Mask) -> npt.NDArray[np.int8]:
-    """Return 1 where the session holds one task (or there is none), else 0; -1 when the data have no sessions."""
+    """Return 1 where the session holds one task (or there is none), else 0; -1 in an agent's and without sessions.
+
+    What an agent reads of its tools comes as turns whoever sends it on, so turns say nothing there.
+    """
     session = frame.digest["session_id"]
     if not session.any():
         return np.full(frame.n_exchanges, -1, np.int8)
-    return np.asarray(tallies(session, counted=first) <= 1, np.int8)
+    agent = np.isin(frame.capability, agentic_ids())
+    agent |= tallies(session, counted=agent) > 0
+    return np.where(agent, -1, tallies(session, counted=first) <= 1).astype(np.int8)
 
 
 def _first(frame: Frame) -> Mask:
@@ -199,6 +216,27 @@ def _first(frame: Frame) -> Mask:
             pair = session[rows] * _ODD ^ prompts[rows]
             first[rows] = _begins(pair * _ODD ^ tokens[rows].astype(np.uint64), pair)
     return first
+
+
+def _anew(frame: Frame) -> npt.NDArray[np.float32]:
+    """Return the input tokens of each exchange less the most that its session had sent before, where it sends more.
+
+    What a conversation or an agent sends again with each turn is not asked again.
+    """
+    session, tokens = frame.digest["session_id"], frame.number["input_tokens"]
+    asked = tokens.astype(np.float32)
+    for block in blocks(frame.account) if session.any() else []:
+        rows = np.flatnonzero((session[block] != 0) & np.isfinite(tokens[block])) + block.start
+        rows = rows[np.argsort(session[rows], kind="stable")]
+        if not len(rows):
+            continue
+        mine, sent = session[rows], tokens[rows]
+        turn = np.concatenate([[False], mine[1:] == mine[:-1]])
+        step = np.cumsum(~turn) * (float(sent.max()) + 1.0)
+        most = np.maximum.accumulate(step + sent) - step
+        before = np.concatenate([[0.0], most[:-1]]) * turn
+        asked[rows] = np.where(sent > before, sent - before, sent)
+    return asked
 
 
 def _begins(step: npt.NDArray[np.uint64], task: npt.NDArray[np.uint64]) -> Mask:
