@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from stillwatch.campaigns.kinship import kinship
 from stillwatch.campaigns.memberships import Memberships
-from stillwatch.campaigns.profile import WHO_BLOCKS, Profile, fit_profile, with_strangers
+from stillwatch.campaigns.profile import WHO_BLOCKS, Profile, fit_profile, tied, with_strangers
 from stillwatch.campaigns.split import Split, split_exchanges
 from stillwatch.linkage.groups import LEAST_EFFECT, LEAST_MEMBERS, Candidate, Group, ViewResult, examine, view_result
 from stillwatch.linkage.space import WHO, Space
@@ -328,7 +328,7 @@ def measured(space: Space, group: Group, profile: Profile, floor: float, seed: i
     """
     members = profile.members(MEMBER_BAR)
     split = split_exchanges(space, members, profile.probability[members])
-    apart = _apart_in_all(space, members, split)
+    apart = _apart_in_all(space, members, split, profile)
     if apart.any() and not apart.all():
         members = members[~apart]
         split = split_exchanges(space, members, profile.probability[members])
@@ -341,11 +341,18 @@ def measured(space: Space, group: Group, profile: Profile, floor: float, seed: i
     return Found(group, members, probability, profile, views, split, worth, parts, floor, construction)
 
 
-def _apart_in_all(space: Space, members: Ints, split: Split) -> npt.NDArray[np.bool_]:
-    """Say which members asked five times or more and never for the campaign: tied to it or to each other, not of it."""
+def _apart_in_all(space: Space, members: Ints, split: Split, profile: Profile) -> npt.NDArray[np.bool_]:
+    """Say which members asked nothing for the campaign and are not of it.
+
+    Those who asked five times or more for other things; and of the silent, who may be its reserve, those whom who they
+    are does not tie to the ones that do ask for it.
+    """
     asked = space.frame.volume()[members]
     place = np.searchsorted(members, space.frame.account[split.rows[split.probability >= 0.5]])
-    return np.asarray((asked >= _SPOKEN) & (np.bincount(place, minlength=len(members)) == 0), np.bool_)
+    never = np.asarray(np.bincount(place, minlength=len(members)) == 0, np.bool_)
+    if not never.any():
+        return never
+    return np.asarray(never & ((asked >= _SPOKEN) | ~tied(space, profile, members[~never])[members]), np.bool_)
 
 
 def common_construction(held: Incidence, members: Ints) -> float:

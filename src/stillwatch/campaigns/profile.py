@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from stillwatch.linkage.cells import Cells, Moments
 from stillwatch.linkage.space import CAPS, Space
+from stillwatch.linkage.views import LINK
 from stillwatch.signals.activity import Vectors
 from stillwatch.signals.frame import Ints
 
@@ -28,6 +29,7 @@ _PSEUDO = 30.0
 _SHOWN = 200  # exchanges after which an account has shown its habits
 _QUIET = 5  # exchanges below which an account has shown nothing yet
 _KNOWN = 5.0  # nats of shared networks and identities that make a quiet account a member
+_TWO = 1.8  # members by weight: two that are as good as sure
 _STRANGE = 0.1  # of a campaign's accounts share nothing with the rest, or signed up and work at other times
 _AGAINST = -3.0  # nats: shared construction does not outweigh who and worth that speak against an account
 
@@ -221,13 +223,30 @@ def _seen(often: Floats, own: Floats, volume: Ints) -> Floats:
     return np.asarray(1.0 - never - np.where(volume > 4, once, 0.0), np.float64)
 
 
-def _shared(cells: Cells, weight: Floats, cap: float) -> Floats:
+def tied(space: Space, profile: Profile, members: Ints) -> Mask:
+    """Say which accounts are ``members``' by who they are alone, for those of whom nobody knows what they ask for.
+
+    They hold networks or identities that two members do and few others, and two views speak for them by a nat or more:
+    one view is a common exit. Colleagues of one member are not tied, nor those who share with each other only.
+
+    >>> found, space = example_found(), example_space()
+    >>> bool(tied(space, found.profile, found.members[:0]).any())
+    False
+    """
+    weight = np.zeros(space.frame.n_accounts)
+    weight[members] = profile.probability[members]
+    shared = [_shared(space.shared[name], weight, CAPS[name], least=_TWO) for name in ("NET", "ID")]
+    views = [*shared, profile.terms["LIFE"], profile.terms["TIME"]]
+    return np.asarray((shared[0] + shared[1] >= _KNOWN) & (np.sum([v >= LINK for v in views], axis=0) >= 2), np.bool_)
+
+
+def _shared(cells: Cells, weight: Floats, cap: float, *, least: float = 0.9) -> Floats:
     """Networks or identities: log of (1 − λ) + the best value's ratio of member share to background share.
 
     λ is the share of members who share any value with another member, so that a member without a shared value costs
     only log(1 − λ). Shares are within the account's stratum, shrunk to the global share with 30 pseudo-accounts.
     """
-    best, linked = cells.ratios(weight, _PSEUDO)
+    best, linked = cells.ratios(weight, _PSEUDO, least=least)
     has = cells.known
     members = weight * has
     if members.sum() < 1:

@@ -60,12 +60,12 @@ class Cells:
         cell = cell.reshape(-1).astype(np.int32)
         return cls(who, what.astype(np.int32), cell, stratum, known, n_values, len(distinct))
 
-    def ratios(self, weight: Floats, pseudo: float) -> tuple[Floats, Mask]:
+    def ratios(self, weight: Floats, pseudo: float, *, least: float = 0.9) -> tuple[Floats, Mask]:
         """Return each account's best ratio of member share to background share, and who shares with other members.
 
         ``weight`` is each account's membership, its own left out. Shares are within the account's stratum, shrunk to
-        the global share with ``pseudo`` accounts. An account shares when the others who hold a value sum to 0.9 members
-        at least and the ratio is beyond 3.
+        the global share with ``pseudo`` accounts. An account shares when the others who hold a value sum to ``least``
+        members and the ratio is beyond 3.
 
         >>> from stillwatch.signals.traits import incidence
         >>> card = incidence(np.array([0, 1, 2], np.int32), np.array([0, 0, 1]), 99)
@@ -77,16 +77,17 @@ class Cells:
         size_out = np.bincount(self.stratum).astype(np.float64) - size_in
         pairs = (self.account, self.value, self.cell)
         sums = np.zeros((2, self.n_values)), np.zeros((2, self.n_cells))
-        return _ratios(pairs, sums, self.stratum, (size_in, size_out), weight, float(weight.sum()), pseudo)
+        return _ratios(pairs, sums, self.stratum, (size_in, size_out), weight, float(weight.sum()), (pseudo, least))
 
 
 @numba.njit(cache=True, nogil=True)
 def _ratios(
     pairs: tuple[Codes, Codes, Codes], sums: tuple[Floats, Floats], stratum: Codes, sizes: tuple[Floats, Floats],
-    weight: Floats, members: float, pseudo: float,
+    weight: Floats, members: float, given: tuple[float, float],
 ) -> tuple[Floats, Mask]:  # fmt: skip
     account, value, cell = pairs
     by_value, by_cell = sums
+    pseudo, least = given
     for i in range(len(account)):
         own = weight[account[i]]
         by_value[0, value[i]] += own
@@ -104,7 +105,7 @@ def _ratios(
         global_out = (by_value[1, v] + 0.5) / (len(weight) - members + 1.0)
         ratio = share_in / ((by_cell[1, c] + pseudo * global_out) / (sizes[1][there] + pseudo))
         best[a] = max(best[a], ratio)
-        if all_inside >= 0.9 and ratio > 3.0:
+        if all_inside >= least and ratio > 3.0:
             shares[a] = True
     return best, shares
 
