@@ -166,13 +166,22 @@ def _outside_holders(space: Space, members: Ints) -> float:
 
 
 def _before(space: Space, found: Found) -> float:
-    """Return the share of members whose own traffic began a week or more before their campaign exchanges."""
-    frame = space.frame
-    rows = found.split.rows[found.split.probability >= 0.5]
+    """Return the share of members that were there first: signed up a week, and asked of their own a day, before.
+
+    Before their first exchange of the campaign, that is; their own are two exchanges or more that are not the
+    campaign's. Where the sign-up is not known, their first exchange counts as it.
+    """
+    frame, split = space.frame, found.split
     first = np.full(frame.n_accounts, np.iinfo(np.int64).max)
-    np.minimum.at(first, frame.account[rows], frame.ts[rows])
+    theirs = split.probability >= 0.5
+    np.minimum.at(first, frame.account[split.rows[theirs]], frame.ts[split.rows[theirs]])
+    own = split.rows[~theirs]
+    early = own[frame.ts[own] <= first[frame.account[own]] - _DAY_US]
+    asked = np.bincount(frame.account[early], minlength=frame.n_accounts)[found.members] >= 2
     begun = np.array([frame.ts[frame.start[a]] if frame.start[a] < frame.start[a + 1] else 0 for a in found.members])
-    return float(((first[found.members] - begun) >= 7 * _DAY_US).mean()) if len(found.members) else 0.0
+    begun = np.where(frame.created[found.members] >= 0, np.minimum(frame.created[found.members], begun), begun)
+    there = first[found.members] - begun >= 7 * _DAY_US
+    return float((asked & there & (first[found.members] < np.iinfo(np.int64).max)).mean()) if len(begun) else 0.0
 
 
 def _strangers(space: Space, members: Ints) -> Ints:

@@ -22,6 +22,8 @@ LEAST_ALIKE = 1.0
 LEAST_LIKENESS = 5.0
 # ... unless this share of the members hold one construction that hardly anybody else does: then they are one group.
 ONE_CONSTRUCTION = 2 / 3
+# The bar of worth is known no better than this: the standard error of the ninth decile of some 150 benign groups.
+NEAR_BAR = 0.01
 # Explanations that, while possible, keep a machine from deciding. A stolen key does not: its owner is a victim of the
 # campaign, which is told apart by role, not cleared.
 _PERSON = (
@@ -64,9 +66,9 @@ def judge(space: Space, found: Found) -> Judged:
 
     Cleared: fewer than two WHO views stand out, WHO ties its members to it too little, they do not ask alike, the worth
     is what benign groups of this data have, or an innocent explanation explains it. Needs a person: an innocent
-    explanation stays possible, its members have little in common in what they ask or who they are, only sign-ups and
-    rhythm (an event) or networks and sign-ups (a service) tie them, the group is smaller than ten accounts, or it is
-    the fleet of one undeclared owner. Campaign: none of these.
+    explanation stays possible, its worth is too near that of benign groups, its members have little in common in what
+    they ask or who they are, only sign-ups and rhythm (an event) or networks and sign-ups (a service) tie them, the
+    group is smaller than ten accounts, or it is the fleet of one undeclared owner. Campaign: none of these.
 
     >>> judge(example_space(), example_found()).verdict
     'campaign'
@@ -86,7 +88,7 @@ def judge(space: Space, found: Found) -> Judged:
     if found.likeness < LEAST_ALIKE and found.construction < ONE_CONSTRUCTION:
         reason = f"its members share {found.likeness:.1f} nats of what they ask, on average; one is needed"
         return Judged(found, "cleared", reason, "likeness", tried)
-    if found.worth < worth_bar(found) and "WORTH" not in space.without:
+    if found.worth < worth_bar(found) - NEAR_BAR and "WORTH" not in space.without:
         reason = f"worth to a trainer {found.worth:.2f}, below the bar of {worth_bar(found):.2f} set by benign groups"
         return Judged(found, "cleared", reason, "worth", tried)
     for explanation in tried:
@@ -95,9 +97,17 @@ def judge(space: Space, found: Found) -> Judged:
     for explanation in tried:
         if explanation.outcome == "possible" and explanation.name in _PERSON:
             return Judged(found, "needs_person", explanation.reason, explanation.name, tried)
+    if found.worth < worth_bar(found) + NEAR_BAR and "WORTH" not in space.without:
+        reason = (
+            f"worth to a trainer {found.worth:.2f}, too near the bar of {worth_bar(found):.2f} set by benign groups"
+        )
+        return Judged(found, "needs_person", reason, "near the bar", tried)
     if doubt := _doubt(found, explained="explanations" not in space.without):
         return Judged(found, "needs_person", *doubt, tried)
-    return Judged(found, "campaign", "coordinated, worth harvesting, and no innocent explanation fits", "", tried)
+    reason = "coordinated, worth harvesting, and no innocent explanation fits"
+    if any(explanation.name == "stolen keys" and explanation.outcome == "possible" for explanation in tried):
+        reason += "; most members were there before it: their keys may be stolen or lent, and their owners victims"
+    return Judged(found, "campaign", reason, "", tried)
 
 
 def _doubt(found: Found, *, explained: bool) -> tuple[str, str] | None:
@@ -121,7 +131,8 @@ def _doubt(found: Found, *, explained: bool) -> tuple[str, str] | None:
         ),
         (
             not found.steered,
-            "only networks and sign-ups tie its members: a hosted product or a contest brings strangers to one service",
+            "only networks, sign-ups and common hours tie its members: a service, a course or a contest brings "
+            "strangers together",
             "one service",
         ),
     )

@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from stillwatch.linkage.cells import Cells, Moments
 from stillwatch.linkage.space import CAPS, Space
-from stillwatch.linkage.views import LINK
 from stillwatch.signals.activity import Vectors
 from stillwatch.signals.frame import Ints
 
@@ -29,6 +28,7 @@ _PSEUDO = 30.0
 _SHOWN = 200  # exchanges after which an account has shown its habits
 _QUIET = 5  # exchanges below which an account has shown nothing yet
 _KNOWN = 5.0  # nats of shared networks and identities that make a quiet account a member
+_STRONG = 3.0  # nats: a view that alone is twenty to one
 _TWO = 1.8  # members by weight: two that are as good as sure
 _STRANGE = 0.1  # of a campaign's accounts share nothing with the rest, or signed up and work at other times
 _AGAINST = -3.0  # nats: shared construction does not outweigh who and worth that speak against an account
@@ -226,8 +226,9 @@ def _seen(often: Floats, own: Floats, volume: Ints) -> Floats:
 def tied(space: Space, profile: Profile, members: Ints) -> Mask:
     """Say which accounts are ``members``' by who they are alone, for those of whom nobody knows what they ask for.
 
-    They hold networks or identities that two members do and few others, and two views speak for them by a nat or more:
-    one view is a common exit. Colleagues of one member are not tied, nor those who share with each other only.
+    They hold networks or identities that two members do and few others, and two views speak for them, each strongly:
+    one view is a common exit, and one that is weak besides a common card range or a coincidence. Colleagues of one
+    member are not tied, nor those who share with each other only.
 
     >>> found, space = example_found(), example_space()
     >>> bool(tied(space, found.profile, found.members[:0]).any())
@@ -237,7 +238,8 @@ def tied(space: Space, profile: Profile, members: Ints) -> Mask:
     weight[members] = profile.probability[members]
     shared = [_shared(space.shared[name], weight, CAPS[name], least=_TWO) for name in ("NET", "ID")]
     views = [*shared, profile.terms["LIFE"], profile.terms["TIME"]]
-    return np.asarray((shared[0] + shared[1] >= _KNOWN) & (np.sum([v >= LINK for v in views], axis=0) >= 2), np.bool_)
+    strong = np.sum([view >= _STRONG for view in views], axis=0)
+    return np.asarray((shared[0] + shared[1] >= _KNOWN) & (strong >= 2), np.bool_)
 
 
 def _shared(cells: Cells, weight: Floats, cap: float, *, least: float = 0.9) -> Floats:
