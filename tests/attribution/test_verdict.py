@@ -105,15 +105,22 @@ def test_one_construction_of_their_own_makes_a_group_one(ladder: Any) -> None:
 
 def test_little_worth_clears(ladder: Any) -> None:
     """A coordinated fleet that asks nothing a trainer wants is no campaign."""
-    judged = ladder(worth=0.59, coordinated=2)
+    judged = ladder(worth=0.58, coordinated=2)
     assert (judged.verdict, judged.decided_by) == ("cleared", "worth")
-    assert ladder(worth=0.61, coordinated=2).verdict == "campaign"
+    assert ladder(worth=0.62, coordinated=2).verdict == "campaign"
+
+
+@pytest.mark.parametrize("worth", [0.595, 0.605])
+def test_worth_too_near_the_bar_waits_for_a_person(ladder: Any, worth: float) -> None:
+    """The bar is learnt from some hundred groups: a hair above it accuses nobody, and a hair below clears nobody."""
+    judged = ladder(worth=worth, coordinated=2)
+    assert (judged.verdict, judged.decided_by) == ("needs_person", "near the bar")
 
 
 def test_strong_coordination_lowers_the_bar_of_worth_and_does_not_remove_it(ladder: Any) -> None:
     """With all four views of WHO a little less worth is enough, with three it is not, nor is the middle account's."""
-    assert ladder(worth=0.59, coordinated=4).verdict == "campaign"
-    assert ladder(worth=0.59, coordinated=3).decided_by == "worth"
+    assert ladder(worth=0.58, coordinated=4).verdict == "campaign"
+    assert ladder(worth=0.58, coordinated=3).decided_by == "worth"
     assert ladder(worth=0.5, coordinated=4).decided_by == "worth"
 
 
@@ -146,8 +153,11 @@ def test_a_possible_innocent_reading_needs_a_person(ladder: Any, name: str) -> N
 
 
 def test_stolen_keys_do_not_clear_the_campaign(ladder: Any) -> None:
-    """The owner of a stolen key is a victim of the campaign, which goes on being one."""
-    assert ladder({"stolen keys": "possible"}).verdict == "campaign"
+    """The owner of a stolen key is a victim of the campaign, which goes on being one, and the verdict says so."""
+    judged = ladder({"stolen keys": "possible"})
+    assert judged.verdict == "campaign"
+    assert "victims" in judged.reason
+    assert "victims" not in ladder().reason
 
 
 def test_a_small_group_needs_a_person(ladder: Any) -> None:

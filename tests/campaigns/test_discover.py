@@ -12,11 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillwatch.campaigns.discover import MEMBER_BAR, Found, _apart_in_all, discover, stands_out, worth_floor
+from stillwatch.campaigns.discover import MEMBER_BAR, Found, _apart_in_all, brief, discover, stands_out, worth_floor
+from stillwatch.campaigns.profile import Profile
 from stillwatch.campaigns.split import Split
+from stillwatch.linkage.cells import Cells
 from stillwatch.linkage.groups import LEAST_MEMBERS, Candidate, Group, ViewResult, candidates
 from stillwatch.linkage.space import Space, build_space
+from stillwatch.linkage.views import HOUR_US
 from stillwatch.signals.frame import read_frame
+from stillwatch.signals.traits import incidence
 from stillwatch.simulate import load_world, simulate
 from stillwatch.tables import Dataset
 
@@ -116,11 +120,35 @@ def test_the_floor_is_learnt_from_benign_groups_only(tiny_space: Space) -> None:
 
 
 def test_who_asks_and_never_for_the_campaign_is_no_member() -> None:
-    """An evaluation laboratory tied to itself is let go; who asks for the campaign, or has hardly asked yet, stays."""
-    owner = np.repeat([0, 1, 2], [6, 6, 2])
-    space: Any = SimpleNamespace(frame=SimpleNamespace(account=owner, volume=lambda: np.bincount(owner)))
-    split = Split(np.arange(14), np.repeat([0.9, 0.1, 0.1], [6, 6, 2]), np.array([0.9, 0.1, 0.1]))
-    assert _apart_in_all(space, np.arange(3), split).tolist() == [False, True, False]
+    """An evaluation laboratory tied to itself is let go; of the silent, only whom two strong views tie to askers stay.
+
+    A reserve shares the askers' network and card. Bystanders share one asker's office and card, or the network alone.
+    """
+    asked = np.array([6] * 10 + [6, 1, 2, 1, *[3] * 90])
+    asker, laboratory, reserve, colleague, neighbour = range(5), 10, 11, 12, 13
+    exits, office = np.zeros(9, np.int64), np.ones(2, np.int64)
+    net = incidence(np.array([*range(7), reserve, neighbour, 9, colleague], np.int32), np.r_[exits, office], len(asked))
+    card = incidence(np.array([*asker, reserve, 9, colleague], np.int32), np.array([0] * 6 + [1] * 2), len(asked))
+    strata = np.zeros(len(asked), np.int32)
+    shared = {"NET": Cells.of([net], strata), "ID": Cells.of([card], strata)}
+    account = np.repeat(np.arange(len(asked)), asked)
+    space: Any = SimpleNamespace(
+        frame=SimpleNamespace(account=account, volume=lambda: asked, n_accounts=len(asked)), shared=shared
+    )
+    members, rows = np.arange(14), np.flatnonzero(account < 14)
+    split = Split(rows, np.where(account[rows] < 10, 0.9, 0.1), np.zeros(14))
+    none = np.zeros(len(asked))
+    profile = Profile(np.repeat([1.0, 0.0], [14, 90]), {"LIFE": none, "TIME": none}, 0.0)
+    assert members[_apart_in_all(space, members, split, profile)].tolist() == [laboratory, colleague, neighbour]
+
+
+def test_an_episode_is_brief_and_a_habit_is_not() -> None:
+    """Three nights of deadlines hold all of what is asked; the same exchanges over three weeks do not."""
+    account = np.repeat(np.arange(10), 24)
+    night = np.tile(np.arange(24) % 8 + 24 * 7 * (np.arange(24) // 8), 10) * HOUR_US
+    weeks = np.tile(np.arange(24) * 21, 10) * HOUR_US
+    assert brief(account, night) == 1.0
+    assert brief(np.repeat(np.arange(20), 24), np.r_[weeks, weeks + 10 * HOUR_US]) <= 0.5
 
 
 def test_no_member_has_asked_for_other_things_only(found: list[Found], tiny_space: Space) -> None:

@@ -37,7 +37,9 @@ def test_units_are_the_components_of_shared_small_values(
         graph.add_edges_from((a, (name, v)) for a, v in enumerate(values) if v in small)
     graph.add_edges_from((a, ("owner", v)) for a, v in enumerate(declared or []) if v >= 0)
     wanted = {frozenset(node for node in part if isinstance(node, int)) for part in nx.connected_components(graph)}
-    got = entities([family(cards), family(devices)], N, most=4, declared=family(declared) if declared else None)
+    got = entities(
+        [family(cards), family(devices)], N, most=4, declared=family(declared) if declared else None, large=99
+    )
     assert units(got) == wanted - {frozenset()}
 
 
@@ -47,6 +49,18 @@ def test_a_household_is_a_unit_and_an_intermediary_is_not() -> None:
     invoice = incidence(np.arange(40, dtype=np.int32), np.zeros(40, np.int64), 40)
     assert len(set(entities([household], 40, most=10).tolist())) == 38
     assert len(set(entities([invoice], 40, most=10).tolist())) == 40
+
+
+def test_a_chain_of_cards_and_devices_is_nobodys_open_property() -> None:
+    """Forty accounts on ten cards, forty on one, all with devices in common: ten units, and one (the twin)."""
+    everyone = np.arange(80, dtype=np.int32)
+    card = incidence(everyone, np.r_[np.arange(40) % 10, np.full(40, 99)], 80)
+    device = incidence(everyone, np.r_[np.arange(40) // 4, 50 + np.arange(40) // 4], 80)
+    found = entities([card, device], 80)
+    assert len(set(found[:40].tolist())) == 10
+    assert len(set(found[40:].tolist())) == 1
+    few = card.keep(card.account < 16, np.ones(card.n_values, bool))
+    assert len(set(entities([few, device], 80)[:16].tolist())) == 1  # as small as a household, which may be a chain
 
 
 def test_a_declared_organisation_is_a_unit_whatever_its_size() -> None:

@@ -192,20 +192,25 @@ def _expanded(
 ) -> list[tuple[Group, Profile]]:
     """Expand the significant groups, from the least p-value on.
 
-    A group that is made of several networks is skipped, and so is one that already belongs to a network, unless it
-    shares a construction that most of that network does not: then it may be a second campaign that the first one's
-    profile drew in, and the two compete for its accounts.
+    A group that is made of several networks is skipped, and so is one that already belongs to a network. There are two
+    exceptions. The next group that covers half of a network is tried in its stead, because the group of the least
+    p-value may have led astray. And one that shares a construction which most of the network does not may be a second
+    campaign that the first one's profile drew in: the two compete for its accounts.
     """
     significant = [g for g in groups if g.q_value <= q]
     members_of = Memberships.of([g.candidate.members for g in significant], space.frame.n_accounts)
     seeds = _ordered(significant, members_of)
     fresh: list[tuple[Group, Profile]] = []
     known = [p.members(MEMBER_BAR) for _, p in taken]
-    nested = 0
+    nested, rivals = 0, set[int]()
     for number, group in enumerate(seeds):
         progress("expand groups", number + 1, len(seeds), "groups")
         container = _known(group.candidate.members, known)
-        if container is None and _mostly(group.candidate.members, known):
+        place = -1 if container is None else _place(container, known) - len(taken)
+        if place >= 0 and place not in rivals and _covers(group.candidate.members, container):
+            rivals.add(place)
+            fresh[place] = _better(space, group, fresh[place], _but(known, len(taken) + place), members_of)
+            known[len(taken) + place] = fresh[place][1].members(MEMBER_BAR)
             continue
         if container is not None and (nested >= _MOST_NESTED or not _apart(space, group.candidate, container)):
             continue
@@ -269,6 +274,27 @@ def _apart(space: Space, candidate: Candidate, container: Ints) -> bool:
         return False
     holders = held.account[held.value == candidate.bundle]
     return len(np.intersect1d(holders, container)) < 0.5 * len(container)
+
+
+def _place(container: Ints, known: list[Ints]) -> int:
+    return next(place for place, members in enumerate(known) if members is container)
+
+
+def _covers(members: Ints, container: Ints | None) -> bool:
+    return container is not None and len(np.intersect1d(members, container)) * 2 >= len(container)
+
+
+def _but(known: list[Ints], place: int) -> list[Ints]:
+    return [*known[:place], *known[place + 1 :]]
+
+
+def _better(
+    space: Space, group: Group, taken: tuple[Group, Profile], known: list[Ints], seeds: Memberships
+) -> tuple[Group, Profile]:
+    """Return what a second group of the same accounts leads to, or what was taken: whose members WHO ties the more."""
+    rival = fit_profile(space, group.candidate.members, _elsewhere(known, group.candidate.members, seeds))
+    ties = [float(one.total(WHO_BLOCKS)[one.members(MEMBER_BAR)].sum()) for one in (rival, taken[1])]
+    return (group, rival) if ties[0] > ties[1] else taken
 
 
 def _known(members: Ints, others: list[Ints]) -> Ints | None:

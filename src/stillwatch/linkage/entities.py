@@ -17,13 +17,19 @@ LARGE = 20  # accounts from which on a unit must be joined by one value for the 
 
 
 def entities(
-    families: list[Incidence], n_accounts: int, *, most: int = MOST, declared: Incidence | None = None
+    families: list[Incidence],
+    n_accounts: int,
+    *,
+    most: int = MOST,
+    declared: Incidence | None = None,
+    large: int = LARGE,
 ) -> Codes:
     """Return a unit for each account: accounts that share a value held by at most ``most`` accounts are one unit.
 
     A value held by more is an intermediary (a reseller's invoice, a carrier's address), not a unit. ``declared``
-    ownership joins whatever its size. A large unit of which no value joins half is a chain (many cards, each with some
-    of many devices): nobody's open property, so it falls into the units of its first family and its declared ones.
+    ownership joins whatever its size. A unit of ``large`` accounts or more of which no value joins half is a chain
+    (many cards, each with some of many devices): nobody's open property, so it falls into the units of its first family
+    and its declared ones.
 
     >>> from stillwatch.signals.traits import incidence
     >>> card = incidence(np.array([0, 1, 2], np.int32), np.array([4, 4, 5]), 3)
@@ -33,7 +39,7 @@ def entities(
     own = [(declared, n_accounts)] if declared else []
     parts = [_joining(family, limit) for family, limit in [*((f, most) for f in families), *own]]
     unit = _components(parts, n_accounts)
-    chained = _chained(parts, unit)
+    chained = _chained(parts, unit, large)
     if not chained.any():
         return unit
     kept = [part if i in (0, len(families)) else _without(part, chained) for i, part in enumerate(parts)]
@@ -64,7 +70,7 @@ def _components(parts: list[Pairs], n_accounts: int) -> Codes:
     return unit.reshape(-1).astype(np.int32)
 
 
-def _chained(parts: list[Pairs], unit: Codes) -> Mask:
+def _chained(parts: list[Pairs], unit: Codes, large: int) -> Mask:
     """Say which accounts are in a large unit of which no single value joins half."""
     size = np.bincount(unit)
     most = np.zeros(len(size), np.int64)
@@ -72,4 +78,4 @@ def _chained(parts: list[Pairs], unit: Codes) -> Mask:
         distinct, first, count = np.unique(value, return_index=True, return_counts=True)
         if len(distinct):
             np.maximum.at(most, unit[account[first]], count)
-    return np.asarray((size >= LARGE) & (most * 2 < size), np.bool_)[unit]
+    return np.asarray((size >= large) & (most * 2 < size), np.bool_)[unit]

@@ -149,9 +149,9 @@ def high_value_ids() -> frozenset[int]:
     """Return the ids of the capabilities that the public disclosures say were harvested.
 
     >>> sorted(high_value_ids())
-    [1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 19, 20, 21]
+    [1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 19, 20]
     """
-    wanted = ("reason", "grad", "rewrit", "coding", "tool", "computer", "vision", "clean", "synthesis", "data", "plan")
+    wanted = ("reason", "grad", "rewrit", "coding", "tool", "computer", "vision", "clean", "synthesis", "data")
     return frozenset(number for number, name in CAPABILITIES.items() if any(word in name for word in wanted))
 
 
