@@ -291,10 +291,14 @@ def _but(known: list[Ints], place: int) -> list[Ints]:
 def _better(
     space: Space, group: Group, taken: tuple[Group, Profile], known: list[Ints], seeds: Memberships
 ) -> tuple[Group, Profile]:
-    """Return what a second group of the same accounts leads to, or what was taken: whose members WHO ties the more."""
+    """Return what a second group of the same accounts leads to, or what was taken.
+
+    The rival wins when WHO ties its members the more, in sum and on average: a network that only grows draws others in.
+    """
     rival = fit_profile(space, group.candidate.members, _elsewhere(known, group.candidate.members, seeds))
-    ties = [float(one.total(WHO_BLOCKS)[one.members(MEMBER_BAR)].sum()) for one in (rival, taken[1])]
-    return (group, rival) if ties[0] > ties[1] else taken
+    ties = [one.total(WHO_BLOCKS)[one.members(MEMBER_BAR)] for one in (rival, taken[1])]
+    wins = len(ties[0]) and ties[0].sum() > ties[1].sum() and ties[0].mean() > ties[1].mean()
+    return (group, rival) if wins else taken
 
 
 def _known(members: Ints, others: list[Ints]) -> Ints | None:
