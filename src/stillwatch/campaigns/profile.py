@@ -23,6 +23,7 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 BLOCKS = ("STACK", "TASK", "NET", "ID", "LIFE", "TIME", "WORTH")
 WHAT_BLOCKS, WHO_BLOCKS = ("STACK", "TASK"), ("NET", "ID", "LIFE", "TIME")
+MEMBER_BAR = 0.5
 _GROWTH = 1.3
 _PSEUDO = 30.0
 _SHOWN = 200  # exchanges after which an account has shown its habits
@@ -47,7 +48,7 @@ class Profile:
     terms: dict[str, Floats]
     prior: float
 
-    def members(self, bar: float = 0.5) -> Ints:
+    def members(self, bar: float = MEMBER_BAR) -> Ints:
         """Return the accounts (codes, ascending) with probability of at least ``bar``.
 
         >>> Profile(np.array([0.9, 0.2, 0.6]), {}, -3.0).members(0.6).tolist()

@@ -1,0 +1,51 @@
+"""Seeds become networks: one a campaign, led by the group whose members WHO ties the most."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stillwatch.campaigns.expand import expanded
+from stillwatch.campaigns.profile import WHO_BLOCKS, Profile
+from stillwatch.linkage.groups import Candidate, Group
+from stillwatch.linkage.space import Space
+from stillwatch.tables import Dataset
+from stillwatch.types import silent
+
+
+@pytest.fixture(scope="module")
+def truth(tiny: Dataset, tiny_space: Space) -> np.ndarray:
+    """Return the campaign of every account ("" when innocent)."""
+    of = {row["account_id"]: row["campaign_id"] or "" for row in tiny.labels()[0].to_pylist()}
+    return np.array([of[name] for name in tiny_space.frame.account_ids.to_pylist()])
+
+
+def group(members: np.ndarray, p_value: float) -> Group:
+    """Return a significant group of some accounts."""
+    return Group(Candidate("B", "alike work", members), {}, p_value, p_value)
+
+
+def tie(profile: Profile) -> float:
+    """Return the WHO evidence of a profile's members together."""
+    return float(profile.total(WHO_BLOCKS)[profile.members()].sum())
+
+
+def test_the_second_group_of_the_same_accounts_may_lead(tiny_space: Space, truth: np.ndarray) -> None:
+    """A mixed group with the least p-value gives way to one of the fleet alone; by itself it keeps its place (twin)."""
+    fleet = np.flatnonzero(truth == "reseller_fleet")
+    strays = np.flatnonzero(truth == "low_and_slow")[:25]
+    mixed = group(np.sort(np.r_[fleet[:70], strays]), 1e-9)
+    alone = expanded(tiny_space, [mixed], [], 0.1, silent)
+    both = expanded(tiny_space, [mixed, group(fleet[:120], 1e-8)], [], 0.1, silent)
+    assert len(alone) == len(both) == 1
+    assert alone[0][0] is mixed
+    assert tie(both[0][1]) >= tie(alone[0][1])
+    assert np.mean(truth[both[0][1].members()] == "reseller_fleet") > 0.95
+
+
+def test_a_group_inside_a_network_is_not_expanded_again(tiny_space: Space, truth: np.ndarray) -> None:
+    """Part of a network found already leads nowhere new, and a group beyond the nominal q-value nowhere at all."""
+    fleet = np.flatnonzero(truth == "reseller_fleet")
+    parts = [group(fleet, 1e-9), group(fleet[:20], 1e-8), group(fleet[:12], 1e-7)]
+    assert len(expanded(tiny_space, parts, [], 0.1, silent)) == 1
+    assert expanded(tiny_space, [group(fleet, 0.5)], [], 0.1, silent) == []
