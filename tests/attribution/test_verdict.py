@@ -153,11 +153,8 @@ def test_a_possible_innocent_reading_needs_a_person(ladder: Any, name: str) -> N
 
 
 def test_stolen_keys_do_not_clear_the_campaign(ladder: Any) -> None:
-    """The owner of a stolen key is a victim of the campaign, which goes on being one, and the verdict says so."""
-    judged = ladder({"stolen keys": "possible"})
-    assert judged.verdict == "campaign"
-    assert "victims" in judged.reason
-    assert "victims" not in ladder().reason
+    """The owner of a stolen key is a victim of the campaign, which goes on being one."""
+    assert ladder({"stolen keys": "possible"}).verdict == "campaign"
 
 
 def test_a_small_group_needs_a_person(ladder: Any) -> None:

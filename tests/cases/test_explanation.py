@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from stillwatch.cases.explanation import Term, explain_account, fewest_terms, log_odds, odds_to_probability
-from stillwatch.cases.folder import Axis, Campaign, ScanOutput
+from stillwatch.cases.folder import Axis, Campaign, InnocentExplanation, ScanOutput
 from stillwatch.cases.reasons import removals, why, would_change
 from stillwatch.cli import app
 from stillwatch.errors import StillwatchError
@@ -66,6 +66,14 @@ def test_a_fleet_of_one_owner_is_explained_by_its_owner_and_its_work() -> None:
     tested = msgspec.structs.replace(fleet, q_value=0.01)
     assert "no longer be reported" in " ".join(would_change(tested))
     assert "(q = 0.01)" in " ".join(why(tested))
+
+
+@pytest.mark.parametrize(("outcome", "said"), [("possible", True), ("excluded", False)])
+def test_owners_who_may_be_victims_are_named_among_the_first_sentences(outcome: str, said: bool) -> None:
+    """A campaign on stolen or lent keys accuses people who were robbed: whoever reads of it reads that too."""
+    keys = InnocentExplanation("stolen keys", outcome, "91% of members had their own traffic first")
+    case = msgspec.structs.replace(campaign(NET=1e-6, TIME=1e-6), innocent_explanations=[keys])
+    assert ("The accounts may be stolen or lent: 91% of members" in " ".join(why(case))) is said
 
 
 def test_an_open_innocent_explanation_is_named(world: World) -> None:

@@ -104,10 +104,7 @@ def judge(space: Space, found: Found) -> Judged:
         return Judged(found, "needs_person", reason, "near the bar", tried)
     if doubt := _doubt(found, explained="explanations" not in space.without):
         return Judged(found, "needs_person", *doubt, tried)
-    reason = "coordinated, worth harvesting, and no innocent explanation fits"
-    if any(explanation.name == "stolen keys" and explanation.outcome == "possible" for explanation in tried):
-        reason += "; most members were there before it: their keys may be stolen or lent, and their owners victims"
-    return Judged(found, "campaign", reason, "", tried)
+    return Judged(found, "campaign", "coordinated, worth harvesting, and no innocent explanation fits", "", tried)
 
 
 def _doubt(found: Found, *, explained: bool) -> tuple[str, str] | None:
