@@ -205,7 +205,9 @@ def why(campaign: Campaign) -> list[str]:
         sentences.append(f"This is not an accusation. A person must decide{named}: {reason}.")
     stolen = [e for e in campaign.innocent_explanations if e.name == "stolen keys" and e.outcome == "possible"]
     if stolen and campaign.verdict == "campaign":
-        sentences.append(f"The accounts may be stolen or lent: {stolen[0].reason.rstrip('.')}.")
+        sentences.append(
+            f"The accounts may be stolen or lent: {(stolen[0].reason or 'their owners were there first').rstrip('.')}."
+        )
     missing = [axis.axis for axis in campaign.axes if axis.missing]
     if missing:
         sentences.append(f"Not judged, because the data lacks it: {listing(AXIS_TITLES.get(a, a) for a in missing)}.")
