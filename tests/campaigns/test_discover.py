@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillwatch.campaigns.discover import MEMBER_BAR, Found, _apart_in_all, brief, discover, stands_out, worth_floor
+from stillwatch.campaigns.discover import (
+    MEMBER_BAR,
+    Found,
+    _apart_in_all,
+    brief,
+    common_construction,
+    discover,
+    stands_out,
+    worth_floor,
+)
 from stillwatch.campaigns.profile import Profile
 from stillwatch.campaigns.split import Split
 from stillwatch.linkage.cells import Cells
@@ -140,6 +149,13 @@ def test_who_asks_and_never_for_the_campaign_is_no_member() -> None:
     none = np.zeros(len(asked))
     profile = Profile(np.repeat([1.0, 0.0], [14, 90]), {"LIFE": none, "TIME": none}, 0.0)
     assert members[_apart_in_all(space, members, split, profile)].tolist() == [laboratory, colleague, neighbour]
+
+
+def test_parts_of_a_campaign_do_not_make_its_construction_common() -> None:
+    """A fleet found in pieces holds one construction of its own; what outsiders hold as well is a framework."""
+    held = incidence(np.arange(60, dtype=np.int32), np.zeros(60, np.int64), 500)
+    assert common_construction(held, np.arange(30), np.arange(60)) == 1.0
+    assert common_construction(held, np.arange(30), np.arange(30)) == 0.0
 
 
 def test_an_episode_is_brief_and_a_habit_is_not() -> None:

@@ -246,7 +246,8 @@ def measured(space: Space, group: Group, profile: Profile, floor: float, seed: i
     views = {name: view_result(space, name, members, rng, 100) for name in (*WHO, "STACK", "TASK")}
     rows = split.rows[split.probability >= 0.5]
     worth, parts = group_worth(space.frame, space.labels, space.worth, rows) if len(rows) else (0.0, {})
-    own = (common_construction(space.bundles.held, members), brief(space.frame.account[rows], space.frame.ts[rows]))
+    construction = common_construction(space.bundles.held, members, np.flatnonzero(space.barred))
+    own = (construction, brief(space.frame.account[rows], space.frame.ts[rows]))
     return Found(group, members, probability, profile, views, split, worth, parts, floor, *own)
 
 
@@ -280,19 +281,21 @@ def _apart_in_all(space: Space, members: Ints, split: Split, profile: Profile) -
     return np.asarray(never & ((asked >= _SPOKEN) | ~tied(space, profile, members[~never])[members]), np.bool_)
 
 
-def common_construction(held: Incidence, members: Ints) -> float:
+def common_construction(held: Incidence, members: Ints, apart: Ints) -> float:
     """Return the share of members that hold their commonest construction, of those twenty times rarer among the rest.
 
-    ``held`` is which account holds which construction; 0 when none is that rare.
+    ``held`` is which account holds which construction; ``apart`` are accounts of any network, which are not the rest:
+    parts of one campaign hold the same. 0 when none is that rare.
 
     >>> from stillwatch.signals.traits import incidence
-    >>> template, framework = np.zeros(3, np.int64), np.ones(100, np.int64)
-    >>> account = np.concatenate((np.arange(3), np.arange(100))).astype(np.int32)
+    >>> template, framework = np.zeros(13, np.int64), np.ones(100, np.int64)
+    >>> account = np.concatenate((np.arange(13), np.arange(100))).astype(np.int32)
     >>> held = incidence(account, np.concatenate((template, framework)), 100)
-    >>> common_construction(held, np.arange(4))
-    0.75
+    >>> common_construction(held, np.arange(4), np.arange(13)), common_construction(held, np.arange(4), np.arange(4))
+    (1.0, 0.0)
     """
+    networks = np.union1d(members, apart)
     count = held.among(members)
-    rest = (held.holders() - count + 0.5) / (len(held.start) - len(members))
+    rest = (held.holders() - held.among(networks) + 0.5) / (len(held.start) - len(networks))
     rare = count / len(members) >= _RARER * rest
     return float(count[rare].max(initial=0.0) / len(members))
