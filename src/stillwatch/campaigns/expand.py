@@ -41,6 +41,8 @@ def expanded(
     for number, group in enumerate(seeds):
         progress("expand groups", number + 1, len(seeds), "groups")
         container = _known(group.candidate.members, known)
+        if container is None and _mostly(group.candidate.members, known):
+            continue
         place = -1 if container is None else _place(container, known) - len(taken)
         if place >= 0 and place not in rivals and _covers(group.candidate.members, container):
             rivals.add(place)
