@@ -16,6 +16,7 @@ from stillwatch.linkage.space import WHO, Space
 from stillwatch.signals.frame import Ints
 from stillwatch.signals.traits import Incidence
 from stillwatch.signals.worth import group_worth
+from stillwatch.tables.threads import mapped
 from stillwatch.types import Progress, silent
 
 Floats = npt.NDArray[np.float64]
@@ -178,7 +179,7 @@ def discover(
             break
         barred = mask
     final = replace(space, barred=barred)
-    found = [measured(final, group, with_strangers(space, profile), floor, seed) for group, profile in taken]
+    found = list(mapped(taken, lambda pair: measured(final, pair[0], with_strangers(space, pair[1]), floor, seed)))
     first = _compete(final, [one for one in found if one.coordinated >= 2], [], seed)
     return [*first, *_compete(final, [one for one in found if one.coordinated < 2], first, seed)]
 

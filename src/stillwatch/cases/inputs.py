@@ -12,10 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stillwatch.signals.rows import mapped
 from stillwatch.signals.text import masked_head
 from stillwatch.tables import Dataset
 from stillwatch.tables.pieces import Piece, piece_column, pieces
+from stillwatch.tables.threads import mapped
 
 DIGESTS, HEADS = "digests.json", "heads.json"
 

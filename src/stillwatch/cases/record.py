@@ -20,6 +20,7 @@ from stillwatch.cases.evidence import AXIS_OF, Evidence, axis_records
 from stillwatch.cases.wording import plural
 from stillwatch.linkage.space import Space
 from stillwatch.signals.frame import Ints
+from stillwatch.signals.traits import Incidence
 
 Floats = npt.NDArray[np.float64]
 _MOST_TEMPLATES, _MOST_LINKS = 30, 3_000
@@ -247,30 +248,32 @@ def link_rows(recorded: Recorded, space: Space) -> list[dict[str, Any]]:
     inside[members] = True
     families = [("NET", f) for f in space.net.values()] + [("ID", f) for f in space.identity.values()]
     families.append(("WHAT", space.bundles.held))
-    best: dict[tuple[int, int, str], float] = {}
-    for axis, pairs in families:
-        holders = pairs.holders()
-        mine = inside[pairs.account]
-        order = np.lexsort((pairs.account[mine], pairs.value[mine]))
-        value, account = pairs.value[mine][order], pairs.account[mine][order]
-        same = value[1:] == value[:-1]
-        weight = np.log(np.maximum(1.0, 0.5 * (space.frame.n_accounts + 1) / (holders[value[1:]] + 0.5)))
-        for a, b, w in zip(account[:-1][same], account[1:][same], weight[same], strict=True):
-            key = (int(a), int(b), axis)
-            best[key] = max(best.get(key, 0.0), float(w))
-    ranked = sorted(best.items(), key=lambda item: (-item[1], item[0]))[:_MOST_LINKS]
+    links = pa.concat_tables([_chained(pairs, inside, axis) for axis, pairs in families])
+    best = links.group_by(["a", "b", "axis"]).aggregate([("weight", "max")])
+    order = [("weight_max", "descending"), ("a", "ascending"), ("b", "ascending"), ("axis", "ascending")]
     ids = space.frame.account_ids
     return [
         {
             "campaign_id": campaign,
-            "account_a": ids[a].as_py(),
-            "account_b": ids[b].as_py(),
-            "axis": axis,
-            "weight": round(w, 4),
+            "account_a": ids[row["a"]].as_py(),
+            "account_b": ids[row["b"]].as_py(),
+            "axis": row["axis"],
+            "weight": round(row["weight_max"], 4),
         }
-        for (a, b, axis), w in ranked
-        if w > 0
+        for row in best.sort_by(order).slice(0, _MOST_LINKS).to_pylist()
+        if row["weight_max"] > 0
     ]
+
+
+def _chained(pairs: Incidence, inside: npt.NDArray[np.bool_], axis: str) -> pa.Table:
+    """Link the members that hold a value, each to the next (``a``, ``b``), with the nats that sharing it says."""
+    mine = inside[pairs.account]
+    order = np.lexsort((pairs.account[mine], pairs.value[mine]))
+    value, account = pairs.value[mine][order], pairs.account[mine][order]
+    same = np.flatnonzero(value[1:] == value[:-1])
+    odds = 0.5 * (len(inside) + 1) / (pairs.holders()[value[same]] + 0.5)
+    ends = {"a": account[same], "b": account[same + 1]}
+    return pa.table({**ends, "axis": pa.repeat(axis, len(same)), "weight": np.log(np.maximum(1.0, odds))})
 
 
 def exchange_table(recorded: Recorded, space: Space) -> pa.Table:
@@ -315,14 +318,11 @@ def template_rows(recorded: Recorded, space: Space) -> list[dict[str, Any]]:
     rows = split.rows[split.probability >= 0.5]
     rows = rows[frame.template[rows] > 0]
     ids, inverse, exchanges = np.unique(frame.template[rows], return_inverse=True, return_counts=True)
-    pairs = (
-        np.unique(np.stack([inverse.reshape(-1), frame.account[rows]], axis=1), axis=0)
-        if len(rows)
-        else np.zeros((0, 2), int)
-    )
-    accounts = np.bincount(pairs[:, 0].astype(np.int64), minlength=len(ids))
-    by_time = np.lexsort((rows, frame.ts[rows], inverse.reshape(-1)))
-    first = rows[by_time[np.cumsum(exchanges) - exchanges]]
+    number = inverse.reshape(-1)
+    width = int(frame.account[rows].max(initial=0)) + 1
+    accounts = np.bincount(np.unique(number * width + frame.account[rows]) // width, minlength=len(ids))
+    by_time = np.lexsort((rows, frame.ts[rows]))
+    first = rows[by_time[np.unique(number[by_time], return_index=True)[1]]]
     top = np.lexsort((ids, -exchanges, -accounts))[:_MOST_TEMPLATES]
     shown = frame.exchange_ids.take(pa.array(first[top])).to_pylist()
     return [

@@ -48,6 +48,7 @@ from stillwatch.signals.relations import content_habits, habit_traits
 from stillwatch.signals.traits import Incidence
 from stillwatch.tables import Dataset
 from stillwatch.tables.engines import fetched
+from stillwatch.tables.threads import mapped
 from stillwatch.types import Progress, silent
 
 Heads = Callable[[list[str]], dict[str, str]]
@@ -185,7 +186,7 @@ def _judge_all(
         found = discover(space, proposed, q=chosen.q, seed=chosen.seed, progress=progress)
         found += own_fleets(space, proposed, found, q=chosen.q)
     with stages.stage("weigh explanations", len(found)):
-        return [judge(space, one) for one in found], space
+        return list(mapped(found, partial(judge, space))), space
 
 
 def _write(
@@ -220,15 +221,18 @@ def _recorded(
 ) -> tuple[list[Recorded], list[dict[str, Any]]]:
     """Name the reported groups by what was known before; return them and what is known now."""
     orders = [ordered_accounts(j, space) for j in reported]
-    traces = [Trace("", frozenset(order), _templates(j, space)) for j, order in zip(reported, orders, strict=True)]
+    templates = mapped(reported, partial(_templates, space=space))
+    traces = [Trace("", frozenset(order), used) for order, used in zip(orders, templates, strict=True)]
     lines = lineages(reported, list(zip(traces, orders, strict=True)), earlier, space)
-    recorded = []
-    for j, line in zip(reported, lines, strict=True):
-        taken = harvest(space.frame, j.found)
-        recorded.append(Recorded(j, line, taken, evidence_lines(space, j.found, taken)))
+    recorded = list(mapped(zip(reported, lines, strict=True), lambda pair: _recorded_one(*pair, space)))
     rank = {"campaign": 0, "needs_person": 1}
     listed = sorted(recorded, key=lambda r: (rank[r.judged.verdict], -r.harvest.exchanges, r.lineage.campaign_id))
     return listed, case_records(traces, earlier, lines)
+
+
+def _recorded_one(judged: Judged, line: Lineage, space: Space) -> Recorded:
+    taken = harvest(space.frame, judged.found)
+    return Recorded(judged, line, taken, evidence_lines(space, judged.found, taken))
 
 
 def _templates(judged: Judged, space: Space) -> frozenset[int]:
@@ -246,25 +250,32 @@ def _tables(folder: Path, heads: Heads, recorded: list[Recorded], space: Space |
     whole = ("campaign_exchanges", "scores")
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES if name not in whole}
     exchanges = []
-    for one in recorded:
-        if space is None:
-            continue
-        rows["members"] += member_rows(one, space)
-        rows["member_terms"] += term_rows(one, space)
-        rows["evidence"] += evidence_rows(one)
-        rows["links"] += link_rows(one, space)
-        rows["templates"] += template_rows(one, space)
-        exchanges.append(exchange_table(one, space))
+    for mine, taken in mapped(recorded, partial(_rows_of, space=space)) if space else ():
+        for name, some in mine.items():
+            rows[name] += some
+        exchanges.append(taken)
     scores = score_table(recorded, space) if space else pa.schema(list(TABLES["scores"].items())).empty_table()
     pq.write_table(scores, folder / "scores.parquet")
     _add_heads(rows["templates"], heads)
-    for name, mine in rows.items():
+    for name, every in rows.items():
         pq.write_table(
-            pa.Table.from_pylist(mine, schema=pa.schema(list(TABLES[name].items()))), folder / f"{name}.parquet"
+            pa.Table.from_pylist(every, schema=pa.schema(list(TABLES[name].items()))), folder / f"{name}.parquet"
         )
     schema = pa.schema(list(TABLES["campaign_exchanges"].items()))
     taken = pa.concat_tables([t.cast(schema) for t in exchanges]) if exchanges else schema.empty_table()
     pq.write_table(taken, folder / "campaign_exchanges.parquet")
+
+
+def _rows_of(one: Recorded, space: Space) -> tuple[dict[str, list[dict[str, Any]]], pa.Table]:
+    """Return the rows of one campaign by table, and its exchanges."""
+    made = {
+        "members": member_rows(one, space),
+        "member_terms": term_rows(one, space),
+        "evidence": evidence_rows(one),
+        "links": link_rows(one, space),
+        "templates": template_rows(one, space),
+    }
+    return made, exchange_table(one, space)
 
 
 def _add_heads(templates: list[dict[str, Any]], heads: Heads) -> None:

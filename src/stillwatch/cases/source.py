@@ -12,9 +12,9 @@ from typing import Any
 
 from stillwatch.errors import ConfigError
 from stillwatch.signals.condensed import condense
-from stillwatch.signals.rows import mapped
 from stillwatch.tables import Dataset
 from stillwatch.tables.objects import is_object
+from stillwatch.tables.threads import mapped
 from stillwatch.types import Progress, silent
 
 

@@ -17,9 +17,10 @@ from stillwatch.linkage.entities import entities
 from stillwatch.linkage.nulls import Owners, Strangers, Strata, strata
 from stillwatch.linkage.views import Likeness, Sharing, Signups, View
 from stillwatch.signals.activity import rhythm
+from stillwatch.signals.characters import U8
 from stillwatch.signals.columns import U64, Columns, blocks, room
 from stillwatch.signals.frame import Codes, Frame, Ints
-from stillwatch.signals.postings import postings_of
+from stillwatch.signals.postings import U32, Places, Postings, postings_of
 from stillwatch.signals.tasks import Tasks, task_vectors, tasks
 from stillwatch.signals.traits import (
     ENTITY_FAMILIES,
@@ -32,6 +33,7 @@ from stillwatch.signals.traits import (
     network_traits,
 )
 from stillwatch.signals.worth import Worth, high_value_ids, repeats, worth
+from stillwatch.tables.threads import mapped
 from stillwatch.types import Progress, silent
 
 WHO = ("NET", "ID", "LIFE", "TIME")
@@ -178,21 +180,18 @@ def build_space(
     def note() -> None:
         progress("traits", next(steps), 6, "steps")
 
-    labels = tasks(frame)
-    measured = worth(frame, labels, high_value=high_value_ids())
-    note()
-    content = content_traits(frame) if content is None else content
-    note()
-    bundles = bundle(content)
-    hashes = content.label if content.label is not None else np.zeros(0, np.uint64)
+    hashes, bundles, carried = _constructions(frame, content)
     del content
+    note()
+    labels = tasks(frame)
+    note()
+    measured = worth(frame, labels, high_value=high_value_ids())
     note()
     net, identity, stack = network_traits(frame), identity_traits(frame), client_traits(frame)
     payer, site = _units(frame, net, identity)
     note()
     main = Columns(("network_kind", "country", "ip_prefix"), partial(main_value, frame), None)
-    region = main["country"]
-    rhythms = rhythm(frame, region, seed=seed)
+    rhythms = rhythm(frame, main["country"], seed=seed)
     note()
     views: dict[str, View] = {
         "NET": Sharing(tuple(net.values()), CAPS["NET"], payer),
@@ -217,11 +216,20 @@ def build_space(
         views,
         _strata(frame, main),
         Owners.of(np.arange(frame.n_accounts, dtype=np.int32) if "owners" in without else payer),
-        _carried(frame, hashes, bundles),
+        carried,
         main,
         np.zeros(frame.n_accounts, bool),
         frozenset(without),
     )
+
+
+def _constructions(frame: Frame, content: Incidence | None) -> tuple[U64, Bundles, sp.csr_matrix]:
+    """Return the hashes that say how prompts are built, the bundles they come in, and who carries these where."""
+    content = content_traits(frame) if content is None else content
+    bundles = bundle(content)
+    hashes = content.label if content.label is not None else np.zeros(0, np.uint64)
+    del content
+    return hashes, bundles, _carried(frame, hashes, bundles)
 
 
 def _summed(parts: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
@@ -262,13 +270,15 @@ def _carried(frame: Frame, label: U64, bundles: Bundles) -> sp.csr_matrix:
     """Count the hashes of each bundle in each exchange, a piece of the postings at a time: once for room, then once."""
     groups, by_bundle = len(bundles.size), np.argsort(bundles.of, kind="stable")
     wanted = (label[by_bundle], bundles.of[by_bundle], groups)
-    size = np.zeros(groups, np.int64)
-    for place, held in postings_of(frame.sketch) if len(label) else ():
-        size += np.diff(held.counted(*wanted, len(place))[2])
+    pieces = list(postings_of(frame.sketch)) if len(label) else []
+
+    def counted(piece: tuple[Places, Postings]) -> tuple[U8, U32, Ints]:
+        return piece[1].counted(*wanted, len(piece[0]))
+
+    size = sum(mapped(pieces, lambda piece: np.diff(counted(piece)[2])), start=np.zeros(groups, np.int64))
     start = np.concatenate(([0], np.cumsum(size)))
     column, data, free = room(start[-1], np.int32), room(start[-1], np.uint8), start[:-1].copy()
-    for place, held in postings_of(frame.sketch) if len(label) else ():
-        counts, rows, first = held.counted(*wanted, len(place))
+    for (place, _), (counts, rows, first) in zip(pieces, mapped(pieces, counted), strict=True):
         at = np.arange(len(rows)) + np.repeat(free - first[:-1], np.diff(first))
         column[at], data[at] = place[rows], counts
         free += np.diff(first)

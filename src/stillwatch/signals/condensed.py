@@ -18,11 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stillwatch.errors import DatasetError
-from stillwatch.signals.rows import mapped
 from stillwatch.signals.stored import fingerprints, piece_key
 from stillwatch.tables import EXCHANGES, Dataset
 from stillwatch.tables.pieces import Piece, piece_batches, pieces
 from stillwatch.tables.schema import FINGERPRINT_COLUMNS, TEXT_COLUMNS
+from stillwatch.tables.threads import mapped
 from stillwatch.types import Progress, silent
 
 T = TypeVar("T")

@@ -18,6 +18,7 @@ from stillwatch.signals.characters import U8
 from stillwatch.signals.columns import U64, Codes, Ints, Lists, Ragged
 from stillwatch.signals.compiled import lean, whole
 from stillwatch.signals.sketch import Kind
+from stillwatch.tables.threads import mapped
 
 STACK_KINDS = (Kind.SHINGLE, Kind.SYSTEM, Kind.TOOL, Kind.HEAD, Kind.TAIL, Kind.SYSTEM_ID, Kind.TOOLSET)
 POSTED_KINDS = (*STACK_KINDS, Kind.WORD)
@@ -249,15 +250,18 @@ def habits_of(
     ([0, 1], [5, 5], [1, 1])
     """
     known = list(parts)
-    owners, places, counts, labels = [], [], [], [np.zeros(0, np.uint64)]
-    for low, high in _ranges([held for _, held in known]):
-        mine = [(place, held.within(low, high)) for place, held in known]
-        label, start, uses = _crowded(mine, account, least)
+
+    def looked(ends: tuple[np.uint64, np.uint64]) -> tuple[Codes, Codes, Codes, U64]:
+        label, start, uses = _crowded([(place, held.within(*ends)) for place, held in known], account, least)
         owner, place, count, kept = _repeated(uses, start, few, least)
+        return owner, place, count, label[kept]
+
+    owners, places, counts, labels = [], [], [], [np.zeros(0, np.uint64)]
+    for owner, place, count, label in mapped(_ranges([held for _, held in known]), looked):
         places.append(place + np.int32(sum(map(len, labels))))
         owners.append(owner)
         counts.append(count)
-        labels.append(label[kept])
+        labels.append(label)
     return *_by_account(owners, places, counts, len(few)), np.concatenate(labels)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +17,7 @@ from stillwatch.signals.order import demand_distinct, hashed, ordered
 from stillwatch.signals.postings import Postings
 from stillwatch.signals.stored import IN_MEMORY_ROWS, Stored
 from stillwatch.tables.pieces import Piece, piece_column
+from stillwatch.tables.threads import mapped
 
 T = TypeVar("T")
 Numbers = npt.NDArray[np.float64]
@@ -250,18 +249,6 @@ def arranged(parts: list[Piece], stored: Stored, others: pa.Array) -> tuple[Rows
     ids = lambda some: taken(some, last, lambda number: one_array(piece_column(parts[number], "exchange_id")))  # noqa: E731
     order, start = ordered(owner, ts, len(accounts), ids)
     return Rows(parts, stored, order), owner[order], accounts, start
-
-
-def mapped(parts: list[Piece], work: Callable[[Piece], T]) -> Iterator[T]:
-    """Yield the work of every piece in order, done by all processors, few pieces ahead.
-
-    >>> list(mapped([Piece(Path("a"), (), 0, 3)], lambda piece: piece.rows))
-    [3]
-    """
-    threads = os.cpu_count() or 1
-    with ThreadPoolExecutor(threads) as pool:
-        for first in range(0, len(parts), threads):
-            yield from pool.map(work, parts[first : first + threads])
 
 
 def encoded(column: pa.ChunkedArray, *, blank: bool = False) -> tuple[Codes, pa.Array]:
