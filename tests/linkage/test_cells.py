@@ -24,7 +24,7 @@ def test_ratios_are_shares_of_members_against_the_rest(
     """For each account its best value: others' share of members who hold it, over the background's, in its stratum."""
     held = {v: {a for a, w in pairs if w == v} for _, v in pairs}
     weight, members = np.array(weights), sum(weights)
-    best, shares = np.zeros(N), np.zeros(N, bool)
+    best, shares, close = np.zeros(N), np.zeros(N, bool), np.zeros(N, bool)
     for holders in held.values():
         for a in holders:
             here = [b for b in range(N) if strata[b] == strata[a]]
@@ -35,11 +35,12 @@ def test_ratios_are_shares_of_members_against_the_rest(
             share_out = (outside + 5 * (all_outside + 0.5) / (N - members + 1)) / (size_out + 5)
             best[a] = max(best[a], share_in / share_out)
             shares[a] |= everywhere >= 0.9 and share_in / share_out > 3
+            close[a] |= min(abs(everywhere - 0.9), abs(share_in / share_out - 3)) < 1e-9  # rounding may decide
     family = incidence(np.array([a for a, _ in pairs], np.int32), np.array([v for _, v in pairs], np.int64), N)
     cells = Cells.of([family], np.array(strata, np.int32))
     ratio, linked = cells.ratios(weight, 5.0)
     assert ratio == pytest.approx(best, abs=1e-9)
-    assert np.array_equal(linked, shares)
+    assert np.array_equal(linked[~close], shares[~close])
     assert set(np.flatnonzero(cells.known)) == {a for a, _ in pairs}
 
 
