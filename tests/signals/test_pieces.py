@@ -18,7 +18,7 @@ from stillwatch.signals import stored
 from stillwatch.signals.columns import Lists, Ragged, Resting, blocks, room, tallies
 from stillwatch.signals.fingerprint import fingerprint
 from stillwatch.signals.frame import CODED, FLAGS, NUMBERS, Frame, read_frame
-from stillwatch.signals.postings import STACK_KINDS, habits_of, postings_of
+from stillwatch.signals.postings import STACK_KINDS, habits_of, postings_of, prompts_of
 from stillwatch.signals.sketch import kind_of
 from stillwatch.signals.tasks import tasks
 from stillwatch.signals.traits import content_traits
@@ -150,12 +150,16 @@ def test_worth_of_exchanges_as_counted_by_hand(tmp_path: Path) -> None:
 
 
 def test_a_second_frame_reads_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fingerprints that are kept stand for the text: the frame is the same and nothing is fingerprinted."""
+    """What is kept stands for the text: nothing is fingerprinted for what a scan asks, and the frame is the same."""
     dataset = written(tmp_path / "data", some_rows(1), some_rows(2))
     first = read_frame(dataset, keep=tmp_path / "kept")
     monkeypatch.setattr(stored, "marks", None)
-    same(read_frame(dataset, keep=tmp_path / "kept"), first)
+    second = read_frame(dataset, keep=tmp_path / "kept")
+    assert np.array_equal(content_traits(second).label, content_traits(first).label)
+    assert np.array_equal(prompts_of(second.sketch), prompts_of(first.sketch))
+    assert lists(second.cues) == lists(first.cues)
     monkeypatch.undo()
+    same(second, first)
     same(read_frame(dataset), first)
 
 

@@ -127,7 +127,9 @@ class Rows:
         >>> list(Rows([], Stored([]), np.zeros(0, np.int64)).lists("cues"))
         []
         """
-        for piece, table in zip(self.parts, self.stored.tables([name, "row"]), strict=True):
+        stored = self.stored
+        tables = stored.sketches(self.parts) if name == "sketch" else stored.tables([name, "row"])
+        for piece, table in zip(self.parts, tables, strict=True):
             yield self._places(piece, table), Ragged.of(table[name])
 
     def postings(self) -> Iterator[tuple[npt.NDArray[Any], Postings]]:

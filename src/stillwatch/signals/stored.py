@@ -35,7 +35,7 @@ from stillwatch.types import Progress, silent
 
 IN_MEMORY_ROWS = 500_000
 _TEXTS = ("system_text", "prompt_text", "tools_json")
-_LAYOUT = 3
+_LAYOUT = 4
 _LINES = 1 << 12
 _MARKS = [EXCHANGES.field(name) for name in FINGERPRINT_COLUMNS if name != "novelty"]
 _MADE = pa.schema([*_MARKS, pa.field("filled", pa.uint8())])
@@ -43,6 +43,8 @@ _MADE = pa.schema([*_MARKS, pa.field("filled", pa.uint8())])
 _SCHEMA = _MADE.append(pa.field("row", pa.uint32())).append(pa.field("prompt", pa.uint64()))
 """``row`` is the row of the piece that a line is of: lines lie by account, and an account's by row. ``prompt`` is the
 hash of the whole prompt, 0 without one."""
+_FILED = _SCHEMA.remove(_SCHEMA.get_field_index("sketch"))
+"""A file holds no sketches: what a scan asks of them is in ``prompt`` and in the postings beside it."""
 _Kept = tuple[pa.Table | Path, Postings | Path]
 
 
@@ -85,13 +87,22 @@ class Stored:
             yield Postings.read(held) if isinstance(held, Path) else held
 
     def tables(self, columns: list[str]) -> Iterator[pa.Table]:
-        """Yield the wanted columns of one piece after the other.
+        """Yield the wanted columns, but sketches, of one piece after the other.
 
-        >>> list(Stored([]).tables(["sketch"]))
+        >>> list(Stored([]).tables(["cues"]))
         []
         """
         for source in self._sources:
             yield source.select(columns) if isinstance(source, pa.Table) else _read(source, columns)
+
+    def sketches(self, parts: list[Piece]) -> Iterator[pa.Table]:
+        """Yield sketch and row of one piece after the other; files hold no sketches, so the text is read for them.
+
+        >>> list(Stored([]).sketches([]))
+        []
+        """
+        for piece, source in zip(parts, self._sources, strict=True):
+            yield (source if isinstance(source, pa.Table) else _made(piece)).select(["sketch", "row"])
 
     def coverage(self) -> dict[str, float]:
         """Return the share of exchanges that have each fingerprint column, 1 without exchanges.
@@ -168,11 +179,11 @@ def _one(piece: Piece, folder: Path | None) -> _Kept:
         made = _made(piece)
         return made, _postings(made)
     path = folder / f"{piece_key(piece)}.arrow"
-    if not _whole(path, piece.rows):
-        _written(path, partial(_write, _made(piece)))
     index = path.with_suffix(".postings")
-    if not _readable(index):
-        _written(index, _postings(_read(path, ["sketch", "row"])).write)
+    if not (_whole(path, piece.rows) and _readable(index)):
+        made = _made(piece)
+        _written(index, _postings(made).write)
+        _written(path, partial(_write, made.drop_columns(["sketch"])))
     return path, index
 
 
@@ -185,7 +196,7 @@ def _written(path: Path, write: Callable[[Path], None]) -> None:
 
 def _write(made: pa.Table, path: Path) -> None:
     options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA, options=options) as writer:
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, _FILED, options=options) as writer:
         writer.write_table(made, max_chunksize=_LINES)
 
 
@@ -280,7 +291,7 @@ def _whole(path: Path, rows: int) -> bool:
 
 
 def _readable(index: Path) -> bool:
-    """Say whether postings are there and whole; broken ones are made anew from their fingerprints."""
+    """Say whether postings are there and whole."""
     try:
         Postings.read(index)
     except (pa.ArrowInvalid, OSError):
@@ -295,7 +306,7 @@ def _read(path: Path, columns: list[str]) -> pa.Table:
 
 @contextmanager
 def _opened(path: Path, columns: list[str]) -> Iterator[pa.RecordBatchFileReader]:
-    places = sorted(_SCHEMA.get_field_index(name) for name in columns)
+    places = sorted(_FILED.get_field_index(name) for name in columns)
     options = pa.ipc.IpcReadOptions(included_fields=places, use_threads=False)
     with pa.memory_map(str(path)) as source, pa.ipc.open_file(source, options=options) as reader:
         yield reader
