@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stillwatch.campaigns.memberships import Memberships
+from stillwatch.campaigns.parts import parts
 from stillwatch.campaigns.profile import MEMBER_BAR, WHO_BLOCKS, Profile, fit_profile
 from stillwatch.linkage.groups import LEAST_MEMBERS, Candidate, Group
 from stillwatch.linkage.space import WHO, Space
@@ -52,17 +53,31 @@ def expanded(
         if container is not None and (nested >= _MOST_NESTED or not _apart(space, group.candidate, container)):
             continue
         nested += container is not None
-        profile = fit_profile(space, group.candidate.members, _elsewhere(known, group.candidate.members, members_of))
-        members = profile.members(MEMBER_BAR)
-        again = _known(members, known)
-        if again is None:
-            own = not _mostly(members, known)
-        else:
-            own = container is not None and len(members) < 0.5 * len(again)
-        if len(members) >= LEAST_MEMBERS and own:
-            fresh.append((group, profile))
-            known.append(members)
+        for profile in _fitted(space, group.candidate.members, _elsewhere(known, group.candidate.members, members_of)):
+            members = profile.members(MEMBER_BAR)
+            again = _known(members, known)
+            if again is None:
+                own = not _mostly(members, known)
+            else:
+                own = container is not None and len(members) < 0.5 * len(again)
+            if len(members) >= LEAST_MEMBERS and own:
+                fresh.append((group, profile))
+                known.append(members)
     return fresh
+
+
+def _fitted(space: Space, seed: Ints, others: npt.NDArray[np.bool_], depth: int = 3) -> list[Profile]:
+    """Fit a profile from a seed; where the network is several, one from each part that learns nothing from the rest."""
+    profile = fit_profile(space, seed, others)
+    several = parts(space, profile.members(MEMBER_BAR)) if depth else []
+    if len(several) < 2:
+        return [profile]
+    out = []
+    for part in several:
+        apart = others.copy()
+        apart[np.concatenate([other for other in several if other is not part])] = True
+        out += _fitted(space, part, apart, depth - 1)
+    return out
 
 
 def _ordered(seeds: list[Group], members_of: Memberships) -> list[Group]:
