@@ -42,7 +42,7 @@ def ladder(monkeypatch: pytest.MonkeyPatch) -> Any:
         }
         found.setdefault("members", np.arange(40))
         found.setdefault("seed", SimpleNamespace(candidate=Candidate("B", "alike work", np.arange(8))))
-        space: Any = SimpleNamespace(without=frozenset())
+        space: Any = SimpleNamespace(without=frozenset(), hashes=np.ones(1, np.uint64))
         return judge(space, SimpleNamespace(**found))  # type: ignore[arg-type]
 
     return judged

@@ -102,18 +102,22 @@ def judge(space: Space, found: Found) -> Judged:
             f"worth to a trainer {found.worth:.2f}, too near the bar of {worth_bar(found):.2f} set by benign groups"
         )
         return Judged(found, "needs_person", reason, "near the bar", tried)
-    if doubt := _doubt(found, explained="explanations" not in space.without):
+    if doubt := _doubt(found, told=len(space.hashes) > 0, explained="explanations" not in space.without):
         return Judged(found, "needs_person", *doubt, tried)
     return Judged(found, "campaign", "coordinated, worth harvesting, and no innocent explanation fits", "", tried)
 
 
-def _doubt(found: Found, *, explained: bool) -> tuple[str, str] | None:
-    """Return why a machine should not accuse a coordinated group (reason and name), or None; all but size if asked."""
+def _doubt(found: Found, *, told: bool, explained: bool) -> tuple[str, str] | None:
+    """Return why a machine should not accuse a coordinated group (reason and name), or None; all but size if asked.
+
+    ``told``: the data tell what anybody asks.
+    """
     who, what = found.cohesion, found.likeness
+    known = f"its members share {what:.1f} nats of what they ask, under {LEAST_LIKENESS:g}"
     doubts = (
         (
             what < LEAST_LIKENESS and found.construction < ONE_CONSTRUCTION,
-            f"its members share {what:.1f} nats of what they ask, under {LEAST_LIKENESS:g}: it may be several groups",
+            f"{known if told else 'prompts are not in the data'}: it may be several groups",
             "several groups",
         ),
         (

@@ -286,7 +286,7 @@ def common_construction(held: Incidence, members: Ints, apart: Ints) -> float:
     """Return the share of members that hold their commonest construction, of those twenty times rarer among the rest.
 
     ``held`` is which account holds which construction; ``apart`` are accounts of any network, which are not the rest:
-    parts of one campaign hold the same. 0 when none is that rare.
+    parts of one campaign hold the same. 0 when none is that rare, or there are no members.
 
     >>> from stillwatch.signals.traits import incidence
     >>> template, framework = np.zeros(13, np.int64), np.ones(100, np.int64)
@@ -295,6 +295,8 @@ def common_construction(held: Incidence, members: Ints, apart: Ints) -> float:
     >>> common_construction(held, np.arange(4), np.arange(13)), common_construction(held, np.arange(4), np.arange(4))
     (1.0, 0.0)
     """
+    if not len(members):
+        return 0.0
     networks = np.union1d(members, apart)
     count = held.among(members)
     rest = (held.holders() - held.among(networks) + 0.5) / (len(held.start) - len(networks))

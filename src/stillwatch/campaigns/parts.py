@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from stillwatch.campaigns.profile import WHO_BLOCKS, profile_of
+from stillwatch.campaigns.kinship import kinship
+from stillwatch.campaigns.profile import WHO_BLOCKS, Profile, profile_of
 from stillwatch.linkage.communities import communities, shared_values
 from stillwatch.linkage.groups import LEAST_MEMBERS
 from stillwatch.linkage.space import Space
@@ -27,9 +28,9 @@ _MOST_TRIED = 12
 def parts(space: Space, members: Ints) -> list[Ints]:
     """Return the parts of a network that who its accounts are tells apart, largest first; one when nothing does.
 
-    A part is a circle of at least eight members who share networks or identities; it is another's when, with the rest
-    as the network, WHO speaks for less than a tenth of it, and with it as the network for less than a tenth of the
-    rest. Sign-ups and rhythm count too, so a campaign of several pools stays one while its pools keep the same hours.
+    A part is a circle of at least eight members who share networks or identities. It is another's when WHO speaks for
+    less than a tenth of it with the rest as the network, for less than a tenth of the rest with it as the network, and
+    the two do not ask alike at the same hours (:mod:`~stillwatch.campaigns.kinship`), as the pools of one campaign do.
 
     >>> [len(part) for part in parts(example_space(), example_found().members)] == [len(example_found().members)]
     True
@@ -42,17 +43,26 @@ def parts(space: Space, members: Ints) -> list[Ints]:
 
 
 def _other(space: Space, members: Ints) -> Ints | None:
-    """Return a circle of the members that is not tied to the rest, or None."""
-    for circle in _circles(space, members):
+    """Return a circle of the members that is another network than the rest, or None."""
+    for circle in _circles(space, members) if len(members) >= 2 * LEAST_MEMBERS else ():
         rest = np.setdiff1d(members, circle)
-        if len(rest) >= LEAST_MEMBERS and _tied(space, circle, rest) < _TIED and _tied(space, rest, circle) < _TIED:
+        if len(rest) >= LEAST_MEMBERS and _strange(space, circle, rest):
             return circle
     return None
 
 
-def _tied(space: Space, some: Ints, network: Ints) -> float:
-    """Return the share of some accounts that WHO speaks for when others are the network."""
-    return float((profile_of(space, network).total(WHO_BLOCKS)[some] > 0).mean())
+def _strange(space: Space, one: Ints, other: Ints) -> bool:
+    """Say whether nothing ties two groups: not who they are, nor alike work at the same hours."""
+    by_other = profile_of(space, other)
+    if _tied(by_other, one) >= _TIED:
+        return False
+    by_one = profile_of(space, one)
+    return _tied(by_one, other) < _TIED and not kinship(space.frame, (by_one, one), (by_other, other)).alike
+
+
+def _tied(profile: Profile, some: Ints) -> float:
+    """Return the share of some accounts that WHO speaks for."""
+    return float((profile.total(WHO_BLOCKS)[some] > 0).mean())
 
 
 def _circles(space: Space, members: Ints) -> Iterator[Ints]:

@@ -41,7 +41,7 @@ class Evidence:
 
 
 def evidence_lines(space: Space, found: Found, taken: Harvest) -> list[Evidence]:
-    """Return the evidence of a group, strongest first; lines below a quarter of a nat a member are left out.
+    """Return the evidence of a group, strongest first, what may be chance last; lines below a quarter of a nat go.
 
     >>> from stillwatch.campaigns.harvest import harvest
     >>> lines = evidence_lines(example_space(), example_found(), harvest(example_frame(), example_found()))
@@ -58,7 +58,8 @@ def evidence_lines(space: Space, found: Found, taken: Harvest) -> list[Evidence]
         _worth(found, taken),
     ]
     kept = [line for line in lines if line.axis == "WORTH" or line.weight_nats >= 0.25]
-    return sorted(kept, key=lambda line: (-line.weight_nats, line.name))
+    chance = {name for name in WHO if not stands_out(found.views[name])}
+    return sorted(kept, key=lambda line: (line.axis in chance, -line.weight_nats, line.name))
 
 
 def _construction(space: Space, found: Found) -> list[Evidence]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stillwatch.campaigns.discover import LEAST_P
 from stillwatch.cases.folder import AXES, WHO_AXES, Axis, Campaign
 from stillwatch.cases.wording import (
     AXIS_TITLES,
@@ -112,12 +113,19 @@ def _without(campaign: Campaign, name: str) -> Removal:
 def strongest(campaign: Campaign) -> Axis | None:
     """Return the kind of evidence about who asks that weighs most, in nats a member; None when there is none.
 
-    >>> axes = [Axis("WHAT", 9.0), Axis("NET", 1.0), Axis("ID", 3.0)]
+    One that stands out before one that may be chance.
+
+    >>> axes = [Axis("WHAT", 9.0, 1e-6), Axis("NET", 1.0, 1e-6), Axis("ID", 3.0, 1e-6), Axis("TIME", 8.0, 0.02)]
     >>> strongest(Campaign(campaign_id="c", verdict="campaign", axes=axes)).axis
     'ID'
     """
     there = [axis for axis in campaign.axes if axis.axis in WHO_AXES and not axis.missing]
-    return max(there, key=lambda axis: (axis.effect or 0.0, axis.strength or 0.0, axis.axis), default=None)
+
+    def weight(axis: Axis) -> tuple[bool, float, float, str]:
+        sure = axis.p_value is not None and axis.p_value < LEAST_P
+        return sure, axis.effect or 0.0, axis.strength or 0.0, axis.axis
+
+    return max(there, key=weight, default=None)
 
 
 def headline(campaign: Campaign) -> str:
@@ -183,7 +191,7 @@ def why(campaign: Campaign) -> list[str]:
     """Say in sentences what happened, why it was reported and how sure that is.
 
     >>> why(Campaign(campaign_id="c", verdict="campaign", q_value=0.01))[-1]
-    'Sure: of reports this sure or surer, about 1 in 100 is expected to be wrong (q = 0.01).'
+    'Sure that they act together: of reports this sure or surer, about 1 in 100 is expected to be wrong (q = 0.01).'
     """
     who = [axis for axis in views(campaign) if stands_out(axis)]
     names = listing(AXIS_TITLES[axis.axis] for axis in who)

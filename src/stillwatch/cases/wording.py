@@ -122,9 +122,9 @@ def sureness(q_value: float | None) -> str:
     """Say a q-value in words: the share of wrong reports to expect among reports this sure or surer.
 
     >>> sureness(0.004)
-    'sure: of reports this sure or surer, about 1 in 250 is expected to be wrong'
+    'sure that they act together: of reports this sure or surer, about 1 in 250 is expected to be wrong'
     >>> sureness(0.00493)
-    'sure: of reports this sure or surer, about 1 in 200 is expected to be wrong'
+    'sure that they act together: of reports this sure or surer, about 1 in 200 is expected to be wrong'
     >>> sureness(1.0)
     'not tested: chance cannot speak about accounts that openly belong together'
     """
@@ -135,7 +135,7 @@ def sureness(q_value: float | None) -> str:
     steps = ((0.001, "very sure"), (0.01, "sure"), (0.05, "fairly sure"), (0.1, "only just sure enough"))
     word = next((name for bound, name in steps if q_value <= bound), "not sure")
     odds = "fewer than 1 in 100,000" if q_value < 1e-5 else f"about 1 in {float(f'{1 / q_value:.2g}'):,.0f}"
-    return f"{word}: of reports this sure or surer, {odds} is expected to be wrong"
+    return f"{word} that they act together: of reports this sure or surer, {odds} is expected to be wrong"
 
 
 def day(text: str | None) -> str:

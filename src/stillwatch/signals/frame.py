@@ -150,7 +150,7 @@ def read_frame(dataset: Dataset, *, keep: Path | None = None, progress: Progress
         closed=closed,
         attribute=attribute,
         launches=_launches(dataset),
-        coverage={**_coverage(parts), **stored.coverage()},
+        coverage={**_coverage(parts), **stored.coverage(), **_account_coverage(created, attribute)},
         digest=Columns(HASHED, rows.hashes, rows.folder),
     )
 
@@ -170,6 +170,13 @@ def _coverage(parts: list[Piece]) -> dict[str, float]:
     """Return the share of exchanges that have each column."""
     total = max(1, sum(piece.rows for piece in parts))
     return {name: 1 - sum(null_count(piece, name) for piece in parts) / total for name in _READ}
+
+
+def _account_coverage(created: Ints, attribute: Mapping[str, Codes]) -> dict[str, float]:
+    """Return the share of accounts that have each column of the accounts table, by ``accounts.NAME``."""
+    total = max(1, len(created))
+    known = {"created_at": created >= 0, **{name: codes >= 0 for name, codes in attribute.items()}}
+    return {f"accounts.{name}": np.count_nonzero(there) / total for name, there in known.items()}
 
 
 def _coded(rows: Rows, values: dict[str, pa.Array], name: str) -> Codes:
