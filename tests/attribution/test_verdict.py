@@ -33,6 +33,7 @@ def ladder(monkeypatch: pytest.MonkeyPatch) -> Any:
             "coordinated": 3,
             "connected": True,
             "steered": True,
+            "taken_in": False,
             "likeness": 8.0,
             "construction": 0.5,
             "cohesion": 4.0,
@@ -95,6 +96,13 @@ def test_networks_and_sign_ups_alone_are_left_to_a_person(ladder: Any) -> None:
     judged = ladder(steered=False, coordinated=2)
     assert (judged.verdict, judged.decided_by) == ("needs_person", "one service")
     assert ladder(coordinated=2).verdict == "campaign"
+
+
+def test_strangers_taken_in_together_are_left_to_a_person(ladder: Any) -> None:
+    """A school hands out cards of one issuer and opens all accounts in one lesson; a campaign shares more than that."""
+    judged = ladder(taken_in=True, coordinated=3)
+    assert (judged.verdict, judged.decided_by) == ("needs_person", "taken in together")
+    assert ladder(taken_in=False, coordinated=3).verdict == "campaign"
 
 
 def test_one_construction_of_their_own_makes_a_group_one(ladder: Any) -> None:

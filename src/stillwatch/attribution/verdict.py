@@ -136,6 +136,12 @@ def _doubt(found: Found, *, told: bool, explained: bool) -> tuple[str, str] | No
             "strangers together",
             "one service",
         ),
+        (
+            found.taken_in,
+            "its members signed up together and share networks or cards of one issuer, no other identity: a school, a "
+            "contest or a product takes strangers in so",
+            "taken in together",
+        ),
     )
     for holds, reason, name in doubts:
         if holds and explained:

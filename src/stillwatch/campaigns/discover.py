@@ -12,7 +12,8 @@ from stillwatch.campaigns.kinship import kinship
 from stillwatch.campaigns.profile import MEMBER_BAR, WHO_BLOCKS, Profile, fit_profile, tied, with_strangers
 from stillwatch.campaigns.split import Split, split_exchanges
 from stillwatch.linkage.groups import LEAST_EFFECT, LEAST_MEMBERS, Candidate, Group, ViewResult, examine, view_result
-from stillwatch.linkage.space import WHO, Space
+from stillwatch.linkage.space import CAPS, WHO, Space
+from stillwatch.linkage.views import Sharing
 from stillwatch.signals.frame import Ints
 from stillwatch.signals.traits import Incidence
 from stillwatch.signals.worth import group_worth
@@ -36,7 +37,8 @@ class Found:
     ``members`` are account codes with ``probability``; ``profile`` the fitted terms for all accounts; ``views`` the
     four WHO views and STACK and TASK measured again on the members; ``worth`` and its ``worth_parts`` on the campaign's
     exchanges only; ``floor`` what benign groups of this data reach; ``construction`` the share of members that hold
-    their commonest construction; ``brief`` the share of what members ask for it in its 24 busiest hours.
+    their commonest construction; ``brief`` the share of what members ask for it in its 24 busiest hours; ``instruments``
+    what identities show beyond chance without ranges of card issuers, nats a member.
     """
 
     seed: Group
@@ -50,6 +52,7 @@ class Found:
     floor: float
     construction: float
     brief: float
+    instruments: float
 
     @property
     def cohesion(self) -> float:
@@ -88,7 +91,24 @@ class Found:
         >>> Found.connected.fget(SimpleNamespace(views={"NET": ordinary, "ID": some}))
         True
         """
-        return _shown(self.views["NET"], 2 * LEAST_EFFECT) or _shown(self.views["ID"], 2 * LEAST_EFFECT)
+        return any(_shown(self.views[name], 2 * LEAST_EFFECT) for name in ("NET", "ID"))
+
+    @property
+    def taken_in(self) -> bool:
+        """Say whether one organiser who takes strangers in explains who they are, as a school or a product does.
+
+        They signed up together and share networks or cards of one issuer, not both, and no other identity.
+
+        >>> from types import SimpleNamespace
+        >>> much, ordinary = ViewResult(1.9, 0.3, 0.0004, 1.0), ViewResult(0.2, 0.2, 0.5, 1.0)
+        >>> views = {"NET": much, "LIFE": much, "ID": ordinary}
+        >>> Found.taken_in.fget(SimpleNamespace(views=views, instruments=0.0))
+        True
+        >>> Found.taken_in.fget(SimpleNamespace(views={**views, "ID": much}, instruments=0.0))
+        False
+        """
+        both = all(_shown(self.views[name], 2 * LEAST_EFFECT) for name in ("NET", "ID"))
+        return stands_out(self.views["LIFE"]) and not both and self.instruments < 2 * LEAST_EFFECT
 
     @property
     def steered(self) -> bool:
@@ -249,7 +269,15 @@ def measured(space: Space, group: Group, profile: Profile, floor: float, seed: i
     worth, parts = group_worth(space.frame, space.labels, space.worth, rows) if len(rows) else (0.0, {})
     construction = common_construction(space.bundles.held, members, np.flatnonzero(space.barred))
     own = (construction, brief(space.frame.account[rows], space.frame.ts[rows]))
-    return Found(group, members, probability, profile, views, split, worth, parts, floor, *own)
+    instruments = _instruments(space, members, views["ID"])
+    return Found(group, members, probability, profile, views, split, worth, parts, floor, *own, instruments)
+
+
+def _instruments(space: Space, members: Ints, view: ViewResult) -> float:
+    """Return what identities but ranges of card issuers show beyond chance: strangers have cards of one issuer, too."""
+    kept = tuple(pairs for name, pairs in space.identity.items() if name != "payment_bin")
+    effect = Sharing(kept, CAPS["ID"], space.site).effect(members) if view.known >= 0.1 else 0.0
+    return effect - view.expected
 
 
 def brief(account: npt.NDArray[np.integer], ts: Ints) -> float:
