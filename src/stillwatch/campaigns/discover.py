@@ -108,7 +108,7 @@ class Found:
         False
         """
         both = all(_shown(self.views[name], 2 * LEAST_EFFECT) for name in ("NET", "ID"))
-        return stands_out(self.views["LIFE"]) and not both and self.instruments < 2 * LEAST_EFFECT
+        return stands_out(self.views["LIFE"]) and not both and self.instruments < _STEERED
 
     @property
     def steered(self) -> bool:
