@@ -37,8 +37,8 @@ class Found:
     ``members`` are account codes with ``probability``; ``profile`` the fitted terms for all accounts; ``views`` the
     four WHO views and STACK and TASK measured again on the members; ``worth`` and its ``worth_parts`` on the campaign's
     exchanges only; ``floor`` what benign groups of this data reach; ``construction`` the share of members that hold
-    their commonest construction; ``brief`` the share of what members ask for it in its 24 busiest hours; ``instruments``
-    what identities show beyond chance without ranges of card issuers, nats a member.
+    their commonest construction; ``brief`` the share of what members ask for it in its 24 busiest hours;
+    ``instruments`` what identities show beyond chance without ranges of card issuers, nats a member.
     """
 
     seed: Group

@@ -95,6 +95,7 @@ class Campaign(msgspec.Struct, frozen=True, kw_only=True):
     capability_shares: dict[str, float] = {}
     models: list[str] = []
     surfaces: list[str] = []
+    about: list[str] = []
     q_value: float | None = None
     axes: list[Axis] = []
     evidence: list[str] = []

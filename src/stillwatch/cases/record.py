@@ -16,6 +16,7 @@ from stillwatch.campaigns.discover import stands_out
 from stillwatch.campaigns.harvest import Harvest
 from stillwatch.campaigns.lineage import Lineage
 from stillwatch.campaigns.profile import BLOCKS, WHAT_BLOCKS, WHO_BLOCKS
+from stillwatch.cases.about import about
 from stillwatch.cases.evidence import AXIS_OF, Evidence, axis_records
 from stillwatch.cases.wording import plural
 from stillwatch.linkage.space import Space
@@ -68,6 +69,7 @@ def campaign_record(recorded: Recorded, space: Space) -> dict[str, Any]:
         "capability_shares": taken.capability_shares,
         "models": list(taken.models),
         "surfaces": list(taken.surfaces),
+        "about": about(space, judged.found.members),
         "q_value": significant(judged.found.seed.q_value),
         "axes": axis_records(judged.found),
         "evidence": [line.text for line in recorded.evidence],

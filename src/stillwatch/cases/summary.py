@@ -100,6 +100,8 @@ def _details(campaign: Campaign) -> RenderableType:
     """Return the lines under the table: what is sought, the strongest evidence, the innocent explanation considered."""
     axis = strongest(campaign)
     lines = [("sought", sought(campaign) if campaign.capabilities else "not recorded")]
+    if campaign.about:
+        lines.append(("its accounts", "; ".join(campaign.about)))
     if axis is not None:
         effect = "" if axis.effect is None else f" {axis.effect:.1f} nats a member"
         lines.append(("strongest axis", f"{axis.axis} ({AXIS_TITLES.get(axis.axis, '')}){effect}"))
