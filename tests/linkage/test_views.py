@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,9 @@ def shared_by_hand(drawn: list[tuple[int, int]], units: list[int], group: list[i
             sharing_units = {units[a] for a in holders if a in group}
             if len(sharing_units) >= 2:
                 outside = (len(holders - set(group)) + 0.5) / (N - len(group) + 1)
-                nats = np.log((len(sharing_units) - 1) / (n_units - 1) / outside)
+                sizes = Counter(units[a] for a in group).values()
+                by_chance = np.mean([1 - (1 - min(1.0, outside)) ** size for size in sizes])
+                nats = np.log((len(sharing_units) - 1) / n_units / by_chance)
                 best = max(best, nats) if nats >= 1.0 else best
         scores.append(min(best, cap))
     return scores
@@ -86,6 +89,19 @@ def test_a_public_mail_provider_ties_nobody() -> None:
     provider = [(a, 0) for a in range(8)] + [(a, 0) for a in range(12, 12 + (N - 12) // 3)]
     assert sharing(provider, alone).effect(np.arange(12)) == 0.0
     assert sharing([(a, 0) for a in range(8)], alone).effect(np.arange(12)) > 1.0
+
+
+def test_large_units_hold_popular_values_by_chance() -> None:
+    """Two halls of forty share mail providers that everybody has: no link. A provider of their own is one (twin)."""
+    rng = np.random.default_rng(3)
+    accounts, units = np.arange(2_000, dtype=np.int32), np.arange(2_000, dtype=np.int32)
+    units[:40], units[40:80] = 0, 1
+    provider = rng.integers(0, 100, 2_000)
+    group = np.arange(80)
+    popular = Sharing((incidence(accounts, provider, 2_000),), 9.0, units)
+    assert popular.effect(group) < 0.1
+    own = Sharing((incidence(accounts, np.where(accounts < 80, 100, provider), 2_000),), 9.0, units)
+    assert own.effect(group) > 3.0
 
 
 def test_a_household_on_one_network_is_one_unit() -> None:

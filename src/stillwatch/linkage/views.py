@@ -53,7 +53,7 @@ class Sharing:
     >>> card = incidence(np.array([0, 1, 2], np.int32), np.array([0, 0, 1]), 100)
     >>> cards = Sharing((card,), 9.0, np.arange(100, dtype=np.int32))
     >>> cards.scores(np.array([0, 1, 2])).round(2).tolist(), cards.known(np.array([0, 99]))
-    ([4.58, 4.58, 0.0], 0.5)
+    ([4.18, 4.18, 0.0], 0.5)
     """
 
     families: tuple[Incidence, ...]
@@ -61,10 +61,12 @@ class Sharing:
     entity: Codes
 
     def scores(self, group: Ints) -> Floats:
-        """Return log(share of the other units with the member's best value / its share outside the group).
+        """Return log(share of the other units with the member's best value / the share that chance would put it in).
 
-        Nats from 1 to ``cap``, or 0: below one nat a value is no link, and a group of one unit has none. The background
-        is smoothed by half an account.
+        A unit of many accounts has by chance what one of them holds, so that share is the mean of 1 − (1 − b)ˢ over the
+        units, s being their sizes in the group and b the share of accounts outside it with the value, smoothed by half
+        an account. One unit without the value is added to the others, for two tell little. Nats from 1 to ``cap``, or
+        0: below one nat a value is no link, and a group of one unit has none.
 
         >>> from stillwatch.signals.traits import incidence
         >>> card = incidence(np.array([0, 1], np.int32), np.array([0, 0]), 100)
@@ -354,6 +356,28 @@ def _counted(group: Ints, start: Ints, value: Codes, entity: Codes, n_values: in
 
 
 @numba.njit(cache=True, nogil=True)
+def _sizes(group: Ints, entity: Codes) -> Ints:
+    """Count the units of each size among the members, who come sorted by unit; the place is the size."""
+    out, size = np.zeros(len(group) + 1, np.int64), 0
+    for i in range(len(group)):
+        size += 1
+        if i + 1 == len(group) or entity[group[i + 1]] != entity[group[i]]:
+            out[size] += 1
+            size = 0
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _by_chance(background: float, sizes: Ints, n_units: int) -> float:
+    """Return the share of units in which chance puts a value that a share of accounts holds: in large ones often."""
+    missing = 0.0
+    for size in range(1, len(sizes)):
+        if sizes[size]:
+            missing += sizes[size] * (1.0 - min(1.0, background)) ** size
+    return max(1.0 - missing / n_units, background if sizes[1] == n_units else 1e-12)
+
+
+@numba.njit(cache=True, nogil=True)
 def _shared(group: Ints, start: Ints, value: Codes, holders: Ints, entity: Codes) -> Floats:
     """Score the members of a group, which come sorted by entity, by the best value they share with other entities."""
     number, held, n_units = _counted(group, start, value, entity, len(holders))
@@ -361,13 +385,13 @@ def _shared(group: Ints, start: Ints, value: Codes, holders: Ints, entity: Codes
     out = np.zeros(len(group))
     if n_units < 2:
         return out
-    score, pair = np.zeros(len(held)), 0
+    score, pair, sizes = np.zeros(len(held)), 0, _sizes(group, entity)
     for at in range(len(held)):
         if held[at, 2] >= 2:
             background = (holders[held[at, 0]] - held[at, 1] + 0.5) / outside
-            ratio = (held[at, 2] - 1) / (n_units - 1) / background
-            if ratio > 2.7:  # a logarithm costs more than all else here, and hardly any value of a draw needs one
-                nats = np.log(ratio)
+            share = (held[at, 2] - 1) / n_units
+            if share > 2.7 * background:  # what follows costs more than all else, and hardly any value needs it
+                nats = np.log(share / _by_chance(background, sizes, n_units))
                 score[at] = nats if nats >= LINK else 0.0
     for i in range(len(group)):
         for _ in range(start[group[i]], start[group[i] + 1]):
