@@ -108,7 +108,8 @@ class Found:
         False
         """
         both = all(_shown(self.views[name], 2 * LEAST_EFFECT) for name in ("NET", "ID"))
-        return stands_out(self.views["LIFE"]) and not both and self.instruments < _STEERED
+        together = _shown(self.views["LIFE"], _STEERED)
+        return together and not both and self.instruments < _STEERED
 
     @property
     def steered(self) -> bool:
