@@ -20,7 +20,7 @@ from stillwatch.signals.activity import rhythm
 from stillwatch.signals.characters import U8
 from stillwatch.signals.columns import U64, Columns, blocks, room
 from stillwatch.signals.frame import Codes, Frame, Ints
-from stillwatch.signals.postings import U32, Places, Postings, postings_of
+from stillwatch.signals.postings import Places, Postings, postings_of
 from stillwatch.signals.tasks import Tasks, task_vectors, tasks
 from stillwatch.signals.traits import (
     ENTITY_FAMILIES,
@@ -270,17 +270,19 @@ def _carried(frame: Frame, label: U64, bundles: Bundles) -> sp.csr_matrix:
     """Count the hashes of each bundle in each exchange, a piece of the postings at a time: once for room, then once."""
     groups, by_bundle = len(bundles.size), np.argsort(bundles.of, kind="stable")
     wanted = (label[by_bundle], bundles.of[by_bundle], groups)
-    pieces = list(postings_of(frame.sketch)) if len(label) else []
+    pieces = postings_of(frame.sketch) if len(label) else []
 
-    def counted(piece: tuple[Places, Postings]) -> tuple[U8, U32, Ints]:
-        return piece[1].counted(*wanted, len(piece[0]))
+    def counted(piece: tuple[Places, Postings]) -> tuple[U8, Places, Ints]:
+        place, held = piece
+        counts, rows, first = held.counted(*wanted, len(place))
+        return counts, place[rows], first
 
     size = sum(mapped(pieces, lambda piece: np.diff(counted(piece)[2])), start=np.zeros(groups, np.int64))
     start = np.concatenate(([0], np.cumsum(size)))
     column, data, free = room(start[-1], np.int32), room(start[-1], np.uint8), start[:-1].copy()
-    for (place, _), (counts, rows, first) in zip(pieces, mapped(pieces, counted), strict=True):
+    for counts, rows, first in mapped(pieces, counted):
         at = np.arange(len(rows)) + np.repeat(free - first[:-1], np.diff(first))
-        column[at], data[at] = place[rows], counts
+        column[at], data[at] = rows, counts
         free += np.diff(first)
     whole = sp.csr_matrix((data, column, start), shape=(groups, frame.n_exchanges))
     whole.sort_indices()

@@ -6,7 +6,7 @@ over pieces by adding, in whatever order the pieces come.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,17 +146,33 @@ def _count_groups(held: tuple[Codes, U32], at: Ints, group: Codes, times: Codes,
     return n
 
 
-def postings_of(lists: Ragged | Lists) -> Iterator[tuple[Places, Postings]]:
-    """Yield the rows and postings of lists, a piece at a time: as they are kept, or else made here.
+class Again:
+    """What can be gone through many times: each time ``begin()`` is called, so that nothing stays open in between.
+
+    >>> twice = Again(lambda: iter([1, 2]))
+    >>> list(twice), list(twice)
+    ([1, 2], [1, 2])
+    """
+
+    def __init__(self, begin: Callable[[], Iterator[tuple[Places, Postings]]]) -> None:
+        """Go through what ``begin()`` yields."""
+        self._begin = begin
+
+    def __iter__(self) -> Iterator[tuple[Places, Postings]]:
+        return self._begin()
+
+
+def postings_of(lists: Ragged | Lists) -> Iterable[tuple[Places, Postings]]:
+    """Return the rows and postings of lists, piece by piece: as they are kept, or else made here.
+
+    What is kept in files is mapped anew each time, and no longer than it is looked at.
 
     >>> [held.values.tolist() for _, held in postings_of(Ragged(np.array([0, 1]), np.array([5], np.uint64)))]
     [[5]]
     """
     if isinstance(lists, Lists) and lists.kept:
-        yield from lists.kept.postings()
-        return
-    for rows, part in lists:
-        yield rows, Postings.of(part)
+        return Again(lists.kept.postings)
+    return [(rows, Postings.of(part)) for rows, part in lists]
 
 
 def whole_prompts(lists: Ragged) -> U64:
@@ -238,10 +254,10 @@ def habits_of(
 ) -> tuple[Codes, Codes, Ints, U64]:
     """Return account, value (a place in the label), count and label of account × hash pairs, by account and hash.
 
-    ``parts`` gives of each piece the place of its rows in ``account``, and their postings. There are all pairs that
-    occur twice, or once in an account of the mask ``few``, of hashes that at least ``least`` accounts so hold, and no
-    others. The label is ascending. Memory follows what is found: uses are
-    looked at a range of hashes at a time.
+    ``parts`` gives of each piece the place of its rows in ``account``, and their postings, as often as it is gone
+    through. There are all pairs that occur twice, or once in an account of the mask ``few``, of hashes that at least
+    ``least`` accounts so hold, and no others. The label is ascending. Memory follows what is found: uses are looked at
+    a range of hashes at a time.
 
     >>> held = Postings.of(Ragged(np.array([0, 2, 3]), np.array([5, 9, 5], np.uint64)))
     >>> account, few = np.array([0, 1], np.int32), np.ones(2, bool)
@@ -249,15 +265,14 @@ def habits_of(
     >>> owner.tolist(), label[value].tolist(), count.tolist()
     ([0, 1], [5, 5], [1, 1])
     """
-    known = list(parts)
 
     def looked(ends: tuple[np.uint64, np.uint64]) -> tuple[Codes, Codes, Codes, U64]:
-        label, start, uses = _crowded([(place, held.within(*ends)) for place, held in known], account, least)
+        label, start, uses = _crowded([(place, held.within(*ends)) for place, held in parts], account, least)
         owner, place, count, kept = _repeated(uses, start, few, least)
         return owner, place, count, label[kept]
 
     owners, places, counts, labels = [], [], [], [np.zeros(0, np.uint64)]
-    for owner, place, count, label in mapped(_ranges([held for _, held in known]), looked):
+    for owner, place, count, label in mapped(_ranges(held for _, held in parts), looked):
         places.append(place + np.int32(sum(map(len, labels))))
         owners.append(owner)
         counts.append(count)
@@ -265,7 +280,7 @@ def habits_of(
     return *_by_account(owners, places, counts, len(few)), np.concatenate(labels)
 
 
-def _ranges(held: list[Postings]) -> list[tuple[np.uint64, np.uint64]]:
+def _ranges(held: Iterable[Postings]) -> list[tuple[np.uint64, np.uint64]]:
     """Cut the hashes that say how prompts are built into ranges, ends included, of about ``_MOST_AT_ONCE`` uses."""
     step = max(1, _MOST_AT_ONCE // 64)
     cuts = [np.zeros(0, np.uint64)]
