@@ -145,12 +145,13 @@ def _better(
 ) -> tuple[Group, Profile]:
     """Return what a second group of the same accounts leads to, or what was taken.
 
-    The rival wins when WHO ties its members the more, in sum and on average: a network that only grows draws others in.
+    The rival wins when WHO ties its members the more, in sum and on average, and they are one network: one that only
+    grows draws others in.
     """
     rival = fit_profile(space, group.candidate.members, _elsewhere(known, group.candidate.members, seeds))
     ties = [one.total(WHO_BLOCKS)[one.members(MEMBER_BAR)] for one in (rival, taken[1])]
     wins = len(ties[0]) and ties[0].sum() > ties[1].sum() and ties[0].mean() > ties[1].mean()
-    return (group, rival) if wins else taken
+    return (group, rival) if wins and len(parts(space, rival.members(MEMBER_BAR))) == 1 else taken
 
 
 def _known(members: Ints, others: list[Ints]) -> Ints | None:
