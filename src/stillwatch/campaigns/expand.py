@@ -8,7 +8,7 @@ import numpy.typing as npt
 from stillwatch.campaigns.memberships import Memberships
 from stillwatch.campaigns.parts import parts
 from stillwatch.campaigns.profile import MEMBER_BAR, WHO_BLOCKS, Profile, fit_profile
-from stillwatch.linkage.groups import LEAST_MEMBERS, Candidate, Group
+from stillwatch.linkage.groups import LEAST_MEMBERS, SCREEN_DRAWS, Candidate, Group, combined, view_result
 from stillwatch.linkage.space import WHO, Space
 from stillwatch.signals.frame import Ints
 from stillwatch.types import Progress
@@ -16,6 +16,7 @@ from stillwatch.types import Progress
 _MOST_SEEDS = 80
 _MOST_NESTED = 12
 _MORE = 0.5  # nats a member
+_SURE, _STRONG, _MANY = 0.001, 3.0, 20  # probability, nats a member, accounts: what makes a part a group
 
 
 def expanded(
@@ -74,10 +75,25 @@ def _fitted(space: Space, seed: Ints, others: npt.NDArray[np.bool_], depth: int 
         return [profile]
     out = []
     for part in several:
+        if not _stands(space, part):
+            continue
         apart = others.copy()
         apart[np.concatenate([other for other in several if other is not part])] = True
         out += _fitted(space, part, apart, depth - 1)
     return out
+
+
+def _stands(space: Space, part: Ints) -> bool:
+    """Say whether a part is a group by more than what it was cut out by.
+
+    Its circle was chosen for the networks and identities that it shares, so these say little: as with groups that
+    sharing proposed, what is asked and sign-ups or rhythm must say so, or both of those strongly in twenty accounts.
+    """
+    rng = np.random.default_rng(len(part))
+    views = {name: view_result(space, name, part, rng, SCREEN_DRAWS) for name in ("STACK", "TASK", *WHO)}
+    if combined("A", views) < _SURE:
+        return True
+    return len(part) >= _MANY and min(views[name].excess for name in ("NET", "ID")) >= _STRONG
 
 
 def _ordered(seeds: list[Group], members_of: Memberships) -> list[Group]:

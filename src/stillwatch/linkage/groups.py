@@ -213,12 +213,12 @@ def _test(space: Space, candidate: Candidate, rng: np.random.Generator) -> tuple
         members = np.sort(rng.choice(members, MOST_TESTED, replace=False))
     names = WHO if candidate.route == "B" else ("STACK", "TASK", "LIFE", "TIME")
     views = {name: view_result(space, name, members, rng, SCREEN_DRAWS) for name in names}
-    if _combined(candidate.route, views) < 0.1:
+    if combined(candidate.route, views) < 0.1:
         views = {
             name: view_result(space, name, members, rng, DRAWS) if view.p_value < 0.5 else view
             for name, view in views.items()
         }
-    return views, _combined(candidate.route, views)
+    return views, combined(candidate.route, views)
 
 
 def view_result(space: Space, name: str, members: Ints, rng: np.random.Generator, count: int) -> ViewResult:
@@ -246,8 +246,17 @@ def view_result(space: Space, name: str, members: Ints, rng: np.random.Generator
     return ViewResult(effect, float(null.mean()), tail(effect, null), known)
 
 
-def _combined(route: str, views: dict[str, ViewResult]) -> float:
-    """Combine the views: two of WHO for route B; WHAT and one of sign-ups or rhythm for route A."""
+def combined(route: str, views: dict[str, ViewResult]) -> float:
+    """Return the p-value that two kinds of evidence hold which did not propose the group.
+
+    Route B (alike work): two of WHO (partial conjunction). Route A (sharing): what is asked, and sign-ups or rhythm.
+    A view below the least effect counts as chance.
+
+    >>> strong, none = ViewResult(2.0, 0.1, 1e-6, 1.0), ViewResult(0.1, 0.1, 0.5, 1.0)
+    >>> views = {"STACK": strong, "TASK": none, "LIFE": none, "TIME": strong}
+    >>> combined("A", views) < 1e-5, combined("A", {**views, "TIME": none}) < 0.5
+    (True, False)
+    """
     p = {name: (v.p_value if v.excess >= LEAST_EFFECT else max(v.p_value, 0.5)) for name, v in views.items()}
     if route == "B":
         return partial_conjunction(np.array([p[name] for name in WHO]))
