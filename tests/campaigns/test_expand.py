@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stillwatch.campaigns.expand import expanded
+from stillwatch.campaigns.expand import _stands, expanded
 from stillwatch.campaigns.profile import WHO_BLOCKS, Profile
 from stillwatch.linkage.groups import Candidate, Group
 from stillwatch.linkage.space import Space
@@ -41,6 +41,15 @@ def test_the_second_group_of_the_same_accounts_may_lead(tiny_space: Space, truth
     assert alone[0][0] is mixed
     assert tie(both[0][1]) >= tie(alone[0][1])
     assert np.mean(truth[both[0][1].members()] == "reseller_fleet") > 0.95
+
+
+def test_a_part_is_a_group_by_more_than_what_cut_it_out(tiny_space: Space, truth: np.ndarray) -> None:
+    """Strangers who happen to share a card issuer's range are no part; a fleet with hours of its own is one (twin)."""
+    issuer = tiny_space.identity["payment_bin"]
+    strangers = issuer.account[issuer.value == np.argsort(-issuer.holders())[3]].astype(np.int64)
+    assert len(strangers) >= 8
+    assert not _stands(tiny_space, strangers[truth[strangers] == ""])
+    assert _stands(tiny_space, np.flatnonzero(truth == "reseller_fleet"))
 
 
 def test_a_group_inside_a_network_is_not_expanded_again(tiny_space: Space, truth: np.ndarray) -> None:
