@@ -36,9 +36,9 @@ def shared_by_hand(drawn: list[tuple[int, int]], units: list[int], group: list[i
             sharing_units = {units[a] for a in holders if a in group}
             if len(sharing_units) >= 2:
                 outside = (len(holders - set(group)) + 0.5) / (N - len(group) + 1)
-                sizes = Counter(units[a] for a in group).values()
-                by_chance = np.mean([1 - (1 - min(1.0, outside)) ** size for size in sizes])
-                nats = np.log((len(sharing_units) - 1) / n_units / by_chance)
+                sizes = Counter(units[a] for a in group)
+                shares = sorted(sum(units[a] == u for a in holders & set(group)) / sizes[u] for u in sharing_units)
+                nats = np.log(sum(shares[:-1]) / (n_units - 1) / outside)
                 best = max(best, nats) if nats >= 1.0 else best
         scores.append(min(best, cap))
     return scores

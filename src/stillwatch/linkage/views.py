@@ -53,7 +53,7 @@ class Sharing:
     >>> card = incidence(np.array([0, 1, 2], np.int32), np.array([0, 0, 1]), 100)
     >>> cards = Sharing((card,), 9.0, np.arange(100, dtype=np.int32))
     >>> cards.scores(np.array([0, 1, 2])).round(2).tolist(), cards.known(np.array([0, 99]))
-    ([4.18, 4.18, 0.0], 0.5)
+    ([4.58, 4.58, 0.0], 0.5)
     """
 
     families: tuple[Incidence, ...]
@@ -61,12 +61,11 @@ class Sharing:
     entity: Codes
 
     def scores(self, group: Ints) -> Floats:
-        """Return log(share of the other units with the member's best value / the share that chance would put it in).
+        """Return log(share of the other units' members with the member's best value / its share outside the group).
 
-        A unit of many accounts has by chance what one of them holds, so that share is the mean of 1 − (1 − b)ˢ over the
-        units, s being their sizes in the group and b the share of accounts outside it with the value, smoothed by half
-        an account. One unit without the value is added to the others, for two tell little. Nats from 1 to ``cap``, or
-        0: below one nat a value is no link, and a group of one unit has none.
+        Members of a unit are a share of one: what one of a hundred holds is a hundredth. Of all units that hold a value
+        the one with the largest share counts as the member's own. The background is smoothed by half an account. Nats
+        from 1 to ``cap``, or 0: below one nat a value is no link, and a group of one unit has none.
 
         >>> from stillwatch.signals.traits import incidence
         >>> card = incidence(np.array([0, 1], np.int32), np.array([0, 0]), 100)
@@ -356,25 +355,25 @@ def _counted(group: Ints, start: Ints, value: Codes, entity: Codes, n_values: in
 
 
 @numba.njit(cache=True, nogil=True)
-def _sizes(group: Ints, entity: Codes) -> Ints:
-    """Count the units of each size among the members, who come sorted by unit; the place is the size."""
-    out, size = np.zeros(len(group) + 1, np.int64), 0
+def _spread(group: Ints, start: Ints, entity: Codes, number: Codes, wanted: npt.NDArray[np.bool_]) -> Floats:
+    """Return for each wanted value the shares of the units' members with it, added up but for the largest of them."""
+    total, most, here = np.zeros(len(wanted)), np.zeros(len(wanted)), np.zeros(len(wanted))
+    unit = np.full(len(wanted), -1, np.int64)
+    first, size, pair = 0, 0, 0
     for i in range(len(group)):
-        size += 1
-        if i + 1 == len(group) or entity[group[i + 1]] != entity[group[i]]:
-            out[size] += 1
-            size = 0
-    return out
-
-
-@numba.njit(cache=True, nogil=True)
-def _by_chance(background: float, sizes: Ints, n_units: int) -> float:
-    """Return the share of units in which chance puts a value that a share of accounts holds: in large ones often."""
-    missing = 0.0
-    for size in range(1, len(sizes)):
-        if sizes[size]:
-            missing += sizes[size] * (1.0 - min(1.0, background)) ** size
-    return max(1.0 - missing / n_units, background if sizes[1] == n_units else 1e-12)
+        if i == first + size:
+            first, size = i, 1
+            while first + size < len(group) and entity[group[first + size]] == entity[group[first]]:
+                size += 1
+        for _ in range(start[group[i]], start[group[i] + 1]):
+            at = number[pair]
+            pair += 1
+            if wanted[at]:
+                here[at] = 1.0 / size + (here[at] if unit[at] == first else 0.0)
+                unit[at] = first
+                total[at] += 1.0 / size
+                most[at] = max(most[at], here[at])
+    return total - most
 
 
 @numba.njit(cache=True, nogil=True)
@@ -385,14 +384,17 @@ def _shared(group: Ints, start: Ints, value: Codes, holders: Ints, entity: Codes
     out = np.zeros(len(group))
     if n_units < 2:
         return out
-    score, pair, sizes = np.zeros(len(held)), 0, _sizes(group, entity)
+    score, pair, linking = np.zeros(len(held)), 0, np.zeros(len(held), np.bool_)
+    for at in range(len(held)):  # what follows costs more than all else, and hardly any value of a draw needs it
+        often = (held[at, 2] - 1) / (n_units - 1) * outside
+        linking[at] = held[at, 2] >= 2 and often > 2.7 * (holders[held[at, 0]] - held[at, 1] + 0.5)
+    alone = n_units == len(group)
+    others = held[:, 2] - 1.0 if alone else _spread(group, start, entity, number, linking)
     for at in range(len(held)):
-        if held[at, 2] >= 2:
+        if linking[at]:
             background = (holders[held[at, 0]] - held[at, 1] + 0.5) / outside
-            share = (held[at, 2] - 1) / n_units
-            if share > 2.7 * background:  # what follows costs more than all else, and hardly any value needs it
-                nats = np.log(share / _by_chance(background, sizes, n_units))
-                score[at] = nats if nats >= LINK else 0.0
+            nats = np.log(others[at] / (n_units - 1) / background)
+            score[at] = nats if nats >= LINK else 0.0
     for i in range(len(group)):
         for _ in range(start[group[i]], start[group[i] + 1]):
             out[i] = max(out[i], score[number[pair]])
