@@ -221,17 +221,20 @@ TERM = {
 
 
 def _details(recorded: Recorded, space: Space) -> dict[tuple[str, int], str]:
-    """Say for networks and identities which value a member shares with how many others."""
+    """Say for networks and identities which value a member shares with how many others: the one that tells the most."""
     members = recorded.judged.found.members
     out: dict[tuple[str, int], str] = {}
     for block, families in (("NET", space.net), ("ID", space.identity)):
+        most = np.zeros(len(members))
         for family, pairs in families.items():
             count = pairs.among(members)
+            times = np.where(count >= 2, (count - 1) / (pairs.holders() - count + 0.5), 0.0)
             for place, account in enumerate(members):
-                span = slice(pairs.start[account], pairs.start[account + 1])
-                best = count[pairs.value[span]].max(initial=0)
-                if best >= 2 and (block, place) not in out:
-                    out[block, place] = f"shares {family} with {plural(int(best) - 1, 'other member')}"
+                held = pairs.value[pairs.start[account] : pairs.start[account + 1]]
+                best = held[np.argmax(times[held])] if len(held) else -1
+                if best >= 0 and times[best] > most[place]:
+                    most[place] = times[best]
+                    out[block, place] = f"shares {family} with {plural(int(count[best]) - 1, 'other member')}"
     return out
 
 

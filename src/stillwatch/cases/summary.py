@@ -124,13 +124,17 @@ def _details(campaign: Campaign) -> RenderableType:
 def closest_innocent(campaign: Campaign) -> str:
     """Name the innocent explanation that comes closest: one that explains, else one possible, else one excluded.
 
+    Stolen keys before its like: then the accounts' owners are victims.
+
     >>> from stillwatch.cases.folder import InnocentExplanation
     >>> both = [InnocentExplanation("office", "excluded", "3 owners"), InnocentExplanation("class", "possible", "term")]
     >>> closest_innocent(Campaign(campaign_id="c", verdict="campaign", innocent_explanations=both))
     'class: possible (term); 1 other excluded'
     """
     order = {"explains": 0, "possible": 1, "no data": 2, "excluded": 3}
-    ranked = sorted(campaign.innocent_explanations, key=lambda item: order.get(item.outcome, 4))
+    ranked = sorted(
+        campaign.innocent_explanations, key=lambda item: (order.get(item.outcome, 4), item.name != "stolen keys")
+    )
     if not ranked:
         return ""
     first = ranked[0]
