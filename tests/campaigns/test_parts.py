@@ -18,26 +18,28 @@ FrameOf = Callable[..., Frame]
 CIRCLE = 24
 
 
+def account(name: str, created: int, card: str, domain: str) -> dict[str, Any]:
+    """Return an account."""
+    return {"account_id": name, "created_at": created, "payment_hash": card, "email_domain": domain}
+
+
 def circle(name: str, *, day: int, hours: tuple[int, ...], words: str, rng: np.random.Generator) -> tuple[Any, Any]:
     """Return exchanges and accounts of a circle on its own network, cards and mail domain, that works at its hours."""
     accounts = [
-        {
-            "account_id": f"{name}-{i}",
-            "created_at": START + day * DAY + int(rng.integers(2 * HOUR)),
-            "payment_hash": f"card-{name}-{i // 4}",
-            "email_domain": f"{name}.example",
-        }
+        account(
+            f"{name}-{i}", START + day * DAY + int(rng.integers(2 * HOUR)), f"card-{name}-{i // 4}", f"{name}.example"
+        )
         for i in range(CIRCLE)
     ]
     rows = [
         {
-            "account_id": account["account_id"],
+            "account_id": one["account_id"],
             "ts": START + (12 + at) * DAY + hours[at % len(hours)] * HOUR + int(rng.integers(HOUR)),
             "ip": f"{name}.0.{i % 6}",
             "ip_prefix": f"{name}.0",
             "prompt_text": f"{words} Item {rng.integers(10**6)}: what follows from {rng.integers(10**6)}?",
         }
-        for i, account in enumerate(accounts)
+        for i, one in enumerate(accounts)
         for at in range(12)
     ]
     return rows, accounts
@@ -46,23 +48,18 @@ def circle(name: str, *, day: int, hours: tuple[int, ...], words: str, rng: np.r
 def ordinary(count: int, rng: np.random.Generator) -> tuple[Any, Any]:
     """Return strangers: a network, card and mail domain each, at any hour of any day."""
     accounts = [
-        {
-            "account_id": f"stranger-{i}",
-            "created_at": START - int(rng.integers(200 * DAY)),
-            "payment_hash": f"card-of-{i}",
-            "email_domain": "mail.example",
-        }
+        account(f"stranger-{i}", START - int(rng.integers(200 * DAY)), f"card-of-{i}", "mail.example")
         for i in range(count)
     ]
     rows = [
         {
-            "account_id": account["account_id"],
+            "account_id": one["account_id"],
             "ts": START + 12 * DAY + int(rng.integers(12 * DAY)),
             "ip": f"net{i}.0.1",
             "ip_prefix": f"net{i}.0",
             "prompt_text": f"Tell me about thing {rng.integers(10**6)} and thing {rng.integers(10**6)} please",
         }
-        for i, account in enumerate(accounts)
+        for i, one in enumerate(accounts)
         for _ in range(12)
     ]
     return rows, accounts

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
 U64 = npt.NDArray[np.uint64]
+S = TypeVar("S")
 T = TypeVar("T", bound=np.generic)
 LARGE_BYTES = 1 << 26
 
@@ -175,6 +176,22 @@ class Ragged:
         starts = self.offsets[:-1][order]
         index = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - starts, lengths)
         return Ragged(offsets, self.flat[index])
+
+
+class Again(Generic[S]):
+    """What can be gone through many times: each time ``begin()`` is called, so that nothing stays open in between.
+
+    >>> twice = Again(lambda: iter([1, 2]))
+    >>> list(twice), list(twice)
+    ([1, 2], [1, 2])
+    """
+
+    def __init__(self, begin: Callable[[], Iterator[S]]) -> None:
+        """Go through what ``begin()`` yields."""
+        self._begin = begin
+
+    def __iter__(self) -> Iterator[S]:
+        return self._begin()
 
 
 class Kept(Protocol):

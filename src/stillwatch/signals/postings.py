@@ -6,7 +6,7 @@ over pieces by adding, in whatever order the pieces come.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from stillwatch.signals.characters import U8
-from stillwatch.signals.columns import U64, Codes, Ints, Lists, Ragged
+from stillwatch.signals.columns import U64, Again, Codes, Ints, Lists, Ragged
 from stillwatch.signals.compiled import lean, whole
 from stillwatch.signals.sketch import Kind
 from stillwatch.tables.threads import mapped
@@ -144,22 +144,6 @@ def _count_groups(held: tuple[Codes, U32], at: Ints, group: Codes, times: Codes,
             size[group[i] + 1] = n - first
             first = n
     return n
-
-
-class Again:
-    """What can be gone through many times: each time ``begin()`` is called, so that nothing stays open in between.
-
-    >>> twice = Again(lambda: iter([1, 2]))
-    >>> list(twice), list(twice)
-    ([1, 2], [1, 2])
-    """
-
-    def __init__(self, begin: Callable[[], Iterator[tuple[Places, Postings]]]) -> None:
-        """Go through what ``begin()`` yields."""
-        self._begin = begin
-
-    def __iter__(self) -> Iterator[tuple[Places, Postings]]:
-        return self._begin()
 
 
 def postings_of(lists: Ragged | Lists) -> Iterable[tuple[Places, Postings]]:
