@@ -18,51 +18,44 @@ FrameOf = Callable[..., Frame]
 CIRCLE = 24
 
 
-def account(name: str, created: int, card: str, domain: str) -> dict[str, Any]:
-    """Return an account."""
-    return {"account_id": name, "created_at": created, "payment_hash": card, "email_domain": domain}
+def table(names: list[str], account: Callable[[int], Any], row: Callable[[int, int], Any]) -> tuple[Any, Any]:
+    """Return twelve exchanges of each of some accounts, and the accounts."""
+    accounts = [{"account_id": name, **account(i)} for i, name in enumerate(names)]
+    rows = [{"account_id": name, **row(i, at)} for i, name in enumerate(names) for at in range(12)]
+    return rows, accounts
 
 
 def circle(name: str, *, day: int, hours: tuple[int, ...], words: str, rng: np.random.Generator) -> tuple[Any, Any]:
     """Return exchanges and accounts of a circle on its own network, cards and mail domain, that works at its hours."""
-    accounts = [
-        account(
-            f"{name}-{i}", START + day * DAY + int(rng.integers(2 * HOUR)), f"card-{name}-{i // 4}", f"{name}.example"
-        )
-        for i in range(CIRCLE)
-    ]
-    rows = [
-        {
-            "account_id": one["account_id"],
+    domain = {"email_domain": f"{name}.example"}
+    signed = START + day * DAY
+    return table(
+        [f"{name}-{i}" for i in range(CIRCLE)],
+        lambda i: (
+            domain | {"created_at": signed + int(rng.integers(2 * HOUR)), "payment_hash": f"card-{name}-{i // 4}"}
+        ),
+        lambda i, at: {
             "ts": START + (12 + at) * DAY + hours[at % len(hours)] * HOUR + int(rng.integers(HOUR)),
             "ip": f"{name}.0.{i % 6}",
             "ip_prefix": f"{name}.0",
             "prompt_text": f"{words} Item {rng.integers(10**6)}: what follows from {rng.integers(10**6)}?",
-        }
-        for i, one in enumerate(accounts)
-        for at in range(12)
-    ]
-    return rows, accounts
+        },
+    )
 
 
 def ordinary(count: int, rng: np.random.Generator) -> tuple[Any, Any]:
-    """Return strangers: a network, card and mail domain each, at any hour of any day."""
-    accounts = [
-        account(f"stranger-{i}", START - int(rng.integers(200 * DAY)), f"card-of-{i}", "mail.example")
-        for i in range(count)
-    ]
-    rows = [
-        {
-            "account_id": one["account_id"],
+    """Return strangers: a network and card each, one public mail provider, at any hour of any day."""
+    domain = {"email_domain": "mail.example"}
+    return table(
+        [f"stranger-{i}" for i in range(count)],
+        lambda i: domain | {"created_at": START - int(rng.integers(200 * DAY)), "payment_hash": f"card-of-{i}"},
+        lambda i, at: {
             "ts": START + 12 * DAY + int(rng.integers(12 * DAY)),
             "ip": f"net{i}.0.1",
             "ip_prefix": f"net{i}.0",
             "prompt_text": f"Tell me about thing {rng.integers(10**6)} and thing {rng.integers(10**6)} please",
-        }
-        for i, one in enumerate(accounts)
-        for _ in range(12)
-    ]
-    return rows, accounts
+        },
+    )
 
 
 def space_of(frame_of: FrameOf, *circles: tuple[Any, Any]) -> tuple[Space, np.ndarray]:
