@@ -16,6 +16,7 @@ from stillwatch.campaigns.profile import WHO_BLOCKS, Profile, profile_of
 from stillwatch.linkage.communities import communities, shared_values
 from stillwatch.linkage.groups import LEAST_MEMBERS
 from stillwatch.linkage.space import Space
+from stillwatch.linkage.views import LINK
 from stillwatch.signals.frame import Ints
 from stillwatch.signals.traits import Incidence
 
@@ -28,9 +29,10 @@ _MOST_TRIED = 12
 def parts(space: Space, members: Ints) -> list[Ints]:
     """Return the parts of a network that who its accounts are tells apart, largest first; one when nothing does.
 
-    A part is a circle of at least eight members who share networks or identities. It is another's when WHO speaks for
-    less than a tenth of it with the rest as the network, for less than a tenth of the rest with it as the network, and
-    the two do not ask alike at the same hours (:mod:`~stillwatch.campaigns.kinship`), as the pools of one campaign do.
+    A part is a circle of at least eight members who share networks or identities. It is another's when with the rest as
+    the network WHO speaks for less than a tenth of it, and less than a tenth shares a network or an identity; the same
+    holds the other way round; and they are not kin (:mod:`~stillwatch.campaigns.kinship`): they do not ask alike at the
+    same hours, as the pools of one campaign do, and one is not in the other's place after its end.
 
     >>> [len(part) for part in parts(example_space(), example_found().members)] == [len(example_found().members)]
     True
@@ -57,12 +59,16 @@ def _strange(space: Space, one: Ints, other: Ints) -> bool:
     if _tied(by_other, one) >= _TIED:
         return False
     by_one = profile_of(space, one)
-    return _tied(by_one, other) < _TIED and not kinship(space.frame, (by_one, one), (by_other, other)).alike
+    return _tied(by_one, other) < _TIED and not kinship(space.frame, (by_one, one), (by_other, other)).one
 
 
 def _tied(profile: Profile, some: Ints) -> float:
-    """Return the share of some accounts that WHO speaks for."""
-    return float((profile.total(WHO_BLOCKS)[some] > 0).mean())
+    """Return the share of some accounts that WHO speaks for, or that share a network or an identity with the network.
+
+    Generations of one campaign sign up and work at other times, on other networks, and yet with cards of one range.
+    """
+    shared = np.maximum(profile.terms["NET"], profile.terms["ID"])[some] >= LINK
+    return float((shared | (profile.total(WHO_BLOCKS)[some] > 0)).mean())
 
 
 def _circles(space: Space, members: Ints) -> Iterator[Ints]:
