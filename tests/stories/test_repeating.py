@@ -146,10 +146,10 @@ def test_ctrl_c_prints_a_line_and_leaves_nothing_behind(tiny: Dataset, tmp_path:
 
 
 _WAITING = """
-import time
+import os, time
 import pyarrow.parquet as pq
 def waiting(*args, **named):
-    print("reading", flush=True)
+    os.write(1, b"reading\\n")  # whole lines: several threads read
     time.sleep(60)
 pq.ParquetFile = waiting
 """
