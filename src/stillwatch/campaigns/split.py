@@ -167,7 +167,7 @@ def _constructed(space: Space, members: Ints) -> _Carried:
     lift = np.log(share / background)
     telling = np.flatnonzero((share >= 0.15) & (lift >= max(1.5, 0.5 * lift[share >= 0.15].max(initial=0.0))))
     telling = telling[np.argsort(-lift[telling], kind="stable")][:_MOST_BUNDLES]
-    carried = space.carried[telling]
+    carried = space.carried.by(telling)
     rows, which = np.unique(carried.indices, return_inverse=True)
     hits = np.bincount(which.reshape(-1), weights=carried.data, minlength=len(rows))
     level = (hits >= 1).astype(np.uint8) + (hits >= 3) + (hits >= 8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numba
 import numpy as np
@@ -10,8 +11,10 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
+from stillwatch.signals.columns import rested, room
 from stillwatch.signals.frame import Codes, Ints
-from stillwatch.signals.traits import Incidence
+from stillwatch.signals.traits import Counts, Incidence
+from stillwatch.tables.threads import mapped
 
 _BANDS, _ROWS = 8, 2
 
@@ -50,10 +53,8 @@ def bundle(traits: Incidence, *, jaccard: float = 0.5) -> Bundles:
     starts = np.concatenate(([0], np.cumsum(traits.holders()))).astype(np.int64)
     owner = np.empty(len(traits.account), np.int32)
     _by_value(traits.account, traits.value, starts[:-1].copy(), owner)
-    signature = _minhash(owner, starts, _BANDS * _ROWS)
     left, right = [], []
-    for band in range(_BANDS):
-        key = signature[:, band * _ROWS] * np.uint64(0x9E3779B97F4A7C15) + signature[:, band * _ROWS + 1]
+    for key in mapped(range(_BANDS), partial(_band, owner, starts)):
         _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
         leader = first[inverse.reshape(-1)]
         other = np.flatnonzero(leader != np.arange(traits.n_values))
@@ -64,15 +65,16 @@ def bundle(traits: Incidence, *, jaccard: float = 0.5) -> Bundles:
     graph = sp.csr_matrix((np.ones(len(rows)), (rows, columns)), shape=(traits.n_values, traits.n_values))
     count, of = connected_components(graph, directed=False)
     size = np.bincount(of, minlength=count)
+    del owner, graph
     return Bundles(of.astype(np.int32), size, _held(traits, of.astype(np.int32), size))
 
 
 def _held(traits: Incidence, of: Codes, size: Ints) -> Incidence:
     start = np.zeros(len(traits.start), np.int64)
-    value, most = np.empty(len(traits.value), np.int32), np.empty(len(traits.value), np.int64)
+    value, most = room(len(traits.value), np.int32), room(len(traits.value), np.int32)
     _grouped((traits.start, traits.value, traits.count), of, size, (start, value, most))
-    owner = np.repeat(np.arange(len(start) - 1, dtype=np.int32), np.diff(start))
-    return Incidence(owner, value[: start[-1]].copy(), most[: start[-1]].copy(), start, len(size))
+    owner = rested(np.repeat(np.arange(len(start) - 1, dtype=np.int32), np.diff(start)))
+    return Incidence(owner, value[: start[-1]], most[: start[-1]], start, len(size))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -84,11 +86,11 @@ def _by_value(account: Codes, value: Codes, cursor: Ints, owner: Codes) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def _grouped(held: tuple[Ints, Codes, Ints], of: Codes, size: Ints, to: tuple[Ints, Codes, Ints]) -> None:
+def _grouped(held: tuple[Ints, Codes, Counts], of: Codes, size: Ints, to: tuple[Ints, Codes, Codes]) -> None:
     """Write account by account the bundles of which it holds a third, and how often it uses the most used trait."""
     first, value, count = held
     start, found, most = to
-    times, often = np.zeros(len(size), np.int32), np.zeros(len(size), np.int64)
+    times, often = np.zeros(len(size), np.int32), np.zeros(len(size), np.int32)
     for account in range(len(first) - 1):
         begin = end = start[account]
         for j in range(first[account], first[account + 1]):
@@ -118,14 +120,16 @@ def _mix(x: np.uint64) -> np.uint64:
 
 
 @numba.njit(cache=True, nogil=True)
-def _minhash(owner: Codes, starts: Ints, n: int) -> npt.NDArray[np.uint64]:
-    out = np.full((len(starts) - 1, n), np.uint64(0xFFFFFFFFFFFFFFFF))
+def _band(owner: Codes, starts: Ints, band: int) -> npt.NDArray[np.uint64]:
+    """Return a key of each trait's holders from one band of rows: equal where the least hash in every row is."""
+    out = np.zeros(len(starts) - 1, np.uint64)
     for trait in range(len(starts) - 1):
-        for i in range(starts[trait], starts[trait + 1]):
-            base = _mix(np.uint64(owner[i]) + np.uint64(0x9E3779B97F4A7C15))
-            for k in range(n):
-                h = _mix(base + np.uint64(k) * np.uint64(0xD1B54A32D192ED03))
-                out[trait, k] = min(out[trait, k], h)
+        for k in range(band * _ROWS, (band + 1) * _ROWS):
+            least = np.uint64(0xFFFFFFFFFFFFFFFF)
+            for i in range(starts[trait], starts[trait + 1]):
+                base = _mix(np.uint64(owner[i]) + np.uint64(0x9E3779B97F4A7C15))
+                least = min(least, _mix(base + np.uint64(k) * np.uint64(0xD1B54A32D192ED03)))
+            out[trait] = out[trait] * np.uint64(0x9E3779B97F4A7C15) + least
     return out
 
 

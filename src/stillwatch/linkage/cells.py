@@ -9,8 +9,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from stillwatch.signals.columns import rested
+from stillwatch.signals.compiled import lean
 from stillwatch.signals.frame import Codes, Ints
-from stillwatch.signals.traits import Incidence
+from stillwatch.signals.traits import Counts, Incidence
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -167,7 +169,7 @@ class Holders:
 
     pairs: Incidence
     account: Codes
-    count: Ints
+    count: Counts
     start: Ints
 
     @classmethod
@@ -178,9 +180,10 @@ class Holders:
         >>> Holders.of(incidence(np.zeros(0, np.int32), np.zeros(0, int), 2)).start.tolist()
         [0]
         """
-        order = np.argsort(pairs.value, kind="stable")
         start = np.concatenate(([0], np.cumsum(pairs.holders()))).astype(np.int64)
-        return cls(pairs, pairs.account[order], pairs.count[order], start)
+        account, count = np.empty_like(pairs.account), np.empty(len(pairs.count), pairs.count.dtype)
+        _by_value(pairs.value, (pairs.account, pairs.count), start[:-1].copy(), (account, count))
+        return cls(pairs, rested(account), rested(count), start)
 
     def inside(self, weight: Floats) -> Floats:
         """Return by value the sum of the weights of the accounts that hold it.
@@ -199,3 +202,13 @@ def _inside(members: Ints, weight: Floats, start: Ints, value: Codes, n_values: 
         for j in range(start[a], start[a + 1]):
             out[value[j]] += weight[a]
     return out
+
+
+@lean
+def _by_value(value: Codes, pairs: tuple[Codes, Counts], cursor: Ints, to: tuple[Codes, Counts]) -> None:
+    """Write pairs value by value, in the order they come; ``cursor`` is where each value starts."""
+    (account, count), (accounts, counts) = pairs, to
+    for i in range(len(value)):
+        at = cursor[value[i]]
+        accounts[at], counts[at] = account[i], count[i]
+        cursor[value[i]] = at + 1

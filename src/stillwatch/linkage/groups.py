@@ -104,24 +104,33 @@ def candidates(space: Space, *, seed: int = 0) -> list[Candidate]:
     for candidate in sorted(proposed, key=lambda c: -len(c.members)):
         fits = LEAST_MEMBERS <= len(candidate.members) <= n / 2
         if fits and seen[candidate.route].fresh(candidate.members):
-            kept.append(replace(candidate, worth=worthwhile(space, candidate)))
-    return kept
+            kept.append(candidate)
+    return _valued(space, kept)
 
 
-def worthwhile(space: Space, candidate: Candidate) -> float:
-    """Return the worth of a candidate: of the exchanges that carry its bundle, else of its members' accounts.
+def _valued(space: Space, proposed: list[Candidate]) -> list[Candidate]:
+    """Return candidates with their worth: of the exchanges that carry a candidate's bundle, else of its accounts."""
+    built = np.array([candidate.bundle for candidate in proposed if candidate.bundle >= 0], np.int64)
+    carried, row, valued = space.carried.by(built), 0, []
+    for candidate in proposed:
+        if candidate.bundle >= 0:
+            rows = np.sort(carried.indices[carried.indptr[row] : carried.indptr[row + 1]]).astype(np.int64)
+            value, row = group_worth(space.frame, space.labels, space.worth, rows)[0], row + 1
+        else:
+            value = worth_of(space, candidate.members)
+        valued.append(replace(candidate, worth=value))
+    return valued
 
-    From 0 to 1 (0.5 is the middle account), 0 when nothing is known.
+
+def worth_of(space: Space, members: Ints) -> float:
+    """Return the mean worth of some accounts, from 0 to 1 (0.5 is the middle account); 0 when nothing is known.
 
     >>> from types import SimpleNamespace
     >>> space = SimpleNamespace(worth=SimpleNamespace(account=np.array([0.25, 0.75, np.nan])))
-    >>> worthwhile(space, Candidate("B", "alike work", np.arange(3)))
+    >>> worth_of(space, np.arange(3))
     0.5
     """
-    if candidate.bundle >= 0:
-        rows = space.carried[candidate.bundle].indices.astype(np.int64)
-        return group_worth(space.frame, space.labels, space.worth, rows)[0]
-    values = space.worth.account[candidate.members]
+    values = space.worth.account[members]
     values = values[np.isfinite(values)]
     return float(values.mean()) if len(values) else 0.0
 

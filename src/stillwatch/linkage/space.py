@@ -9,18 +9,16 @@ from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 
 from stillwatch.linkage.bundles import Bundles, bundle
+from stillwatch.linkage.carried import Carried
 from stillwatch.linkage.cells import Cells, Holders, Moments
 from stillwatch.linkage.entities import entities
 from stillwatch.linkage.nulls import Owners, Strangers, Strata, strata
 from stillwatch.linkage.views import Likeness, Sharing, Signups, View
 from stillwatch.signals.activity import rhythm
-from stillwatch.signals.characters import U8
-from stillwatch.signals.columns import U64, Columns, blocks, room
+from stillwatch.signals.columns import U64, Columns, blocks
 from stillwatch.signals.frame import Codes, Frame, Ints
-from stillwatch.signals.postings import Places, Postings, postings_of
 from stillwatch.signals.tasks import Tasks, task_vectors, tasks
 from stillwatch.signals.traits import (
     ENTITY_FAMILIES,
@@ -33,7 +31,6 @@ from stillwatch.signals.traits import (
     network_traits,
 )
 from stillwatch.signals.worth import Worth, high_value_ids, repeats, worth
-from stillwatch.tables.threads import mapped
 from stillwatch.types import Progress, silent
 
 WHO = ("NET", "ID", "LIFE", "TIME")
@@ -58,8 +55,8 @@ class Space:
 
     ``hashes`` are the content traits that ``bundles`` joins, the kind of each in the top four bits.
     ``stack``, ``net`` and ``identity`` hold pairs of account and value by family; ``payer`` and ``site`` are the
-    unit of each account by payment and by place; ``carried`` (bundles × exchanges) counts the hashes of each bundle in
-    each exchange, 255 at most; ``main`` holds each account's commonest network kind, country and network prefix;
+    unit of each account by payment and by place; ``carried`` counts the hashes of a bundle in each exchange when asked;
+    ``main`` holds each account's commonest network kind, country and network prefix;
     ``strata`` says by view who is compared with whom. ``without`` names the parts of the
     method (of ``PARTS``) that are left out, for ablations.
     """
@@ -77,7 +74,7 @@ class Space:
     views: dict[str, View]
     strata: dict[str, Strata]
     owners: Owners
-    carried: sp.csr_matrix
+    carried: Carried
     main: Mapping[str, Codes]
     barred: npt.NDArray[np.bool_]
     without: AbstractSet[str] = frozenset()
@@ -180,7 +177,7 @@ def build_space(
     def note() -> None:
         progress("traits", next(steps), 6, "steps")
 
-    hashes, bundles, carried = _constructions(frame, content)
+    hashes, bundles = _constructions(frame, content)
     del content
     note()
     labels = tasks(frame)
@@ -216,20 +213,17 @@ def build_space(
         views,
         _strata(frame, main),
         Owners.of(np.arange(frame.n_accounts, dtype=np.int32) if "owners" in without else payer),
-        carried,
+        Carried(frame, hashes, bundles),
         main,
         np.zeros(frame.n_accounts, bool),
         frozenset(without),
     )
 
 
-def _constructions(frame: Frame, content: Incidence | None) -> tuple[U64, Bundles, sp.csr_matrix]:
-    """Return the hashes that say how prompts are built, the bundles they come in, and who carries these where."""
+def _constructions(frame: Frame, content: Incidence | None) -> tuple[U64, Bundles]:
+    """Return the hashes that say how prompts are built, and the bundles they come in."""
     content = content_traits(frame) if content is None else content
-    bundles = bundle(content)
-    hashes = content.label if content.label is not None else np.zeros(0, np.uint64)
-    del content
-    return hashes, bundles, _carried(frame, hashes, bundles)
+    return content.label if content.label is not None else np.zeros(0, np.uint64), bundle(content)
 
 
 def _summed(parts: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
@@ -264,29 +258,6 @@ def _with_company(strong: list[Incidence], company: Incidence, declared: Inciden
     alone = np.bincount(unit)[unit] == 1
     rest = company.keep(alone[company.account], np.ones(company.n_values, bool))
     return entities([*strong, rest], n_accounts, declared=declared)
-
-
-def _carried(frame: Frame, label: U64, bundles: Bundles) -> sp.csr_matrix:
-    """Count the hashes of each bundle in each exchange, a piece of the postings at a time: once for room, then once."""
-    groups, by_bundle = len(bundles.size), np.argsort(bundles.of, kind="stable")
-    wanted = (label[by_bundle], bundles.of[by_bundle], groups)
-    pieces = postings_of(frame.sketch) if len(label) else []
-
-    def counted(piece: tuple[Places, Postings]) -> tuple[U8, Places, Ints]:
-        place, held = piece
-        counts, rows, first = held.counted(*wanted, len(place))
-        return counts, place[rows], first
-
-    size = sum(mapped(pieces, lambda piece: np.diff(counted(piece)[2])), start=np.zeros(groups, np.int64))
-    start = np.concatenate(([0], np.cumsum(size)))
-    column, data, free = room(start[-1], np.int32), room(start[-1], np.uint8), start[:-1].copy()
-    for counts, rows, first in mapped(pieces, counted):
-        at = np.arange(len(rows)) + np.repeat(free - first[:-1], np.diff(first))
-        column[at], data[at] = rows, counts
-        free += np.diff(first)
-    whole = sp.csr_matrix((data, column, start), shape=(groups, frame.n_exchanges))
-    whole.sort_indices()
-    return whole
 
 
 def _main(pairs: Incidence, frame: Frame) -> Incidence:

@@ -6,6 +6,7 @@ time. What nobody looks at takes no memory.
 
 from __future__ import annotations
 
+import os
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +48,7 @@ class Resting(Generic[T]):
             self._shape, self._type, self._array = array.shape, array.dtype, None
             self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (it lives as long as this object)
             weakref.finalize(self, self._file.close)
+            _reserve(self._file, array.nbytes, folder)
             array.tofile(self._file)
             self._file.flush()
 
@@ -63,6 +65,25 @@ class Resting(Generic[T]):
         return np.memmap(self._file, self._type, "r", shape=self._shape).view(np.ndarray)
 
 
+def _reserve(file: IO[bytes], size: int, folder: Path | None) -> None:
+    """Take room on the disk, or raise :class:`OSError`: a map of a file on a full one would end the program."""
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            what = f"{error.strerror} for a column of {size:,} bytes"
+            raise OSError(error.errno, what, str(folder or tempfile.gettempdir())) from None
+
+
+def rested(array: npt.NDArray[T]) -> npt.NDArray[T]:
+    """Return the values: the array itself when small, else read-only from a file without a name (see :class:`Resting`).
+
+    >>> rested(np.array([1, 2])).tolist()
+    [1, 2]
+    """
+    return Resting(array, None).array
+
+
 def room(count: int, dtype: type[T], *, large: int = LARGE_BYTES) -> npt.NDArray[T]:
     """Return an array to be filled: in memory when small, and else in a file without a name, which holds it mapped.
 
@@ -72,6 +93,7 @@ def room(count: int, dtype: type[T], *, large: int = LARGE_BYTES) -> npt.NDArray
     if count * np.dtype(dtype).itemsize < large:
         return np.empty(count, dtype)
     with tempfile.TemporaryFile() as file:
+        _reserve(file, count * np.dtype(dtype).itemsize, None)
         return np.memmap(file, dtype, "w+", shape=(int(count),)).view(np.ndarray)
 
 
@@ -297,7 +319,8 @@ def blocks(account: npt.NDArray[np.integer], *, rows: int = 1 << 20) -> list[sli
     [slice(0, 2, None), slice(2, 4, None)]
     """
     n = len(account)
-    if n <= rows or (np.diff(account) < 0).any():
+    starts = range(0, n, rows)
+    if n <= rows or any((account[k + 1 : k + rows + 1] < account[k : min(k + rows, n - 1)]).any() for k in starts):
         return [slice(0, n)]
     cuts = np.unique(np.searchsorted(account, account[rows::rows], "left"))
     edges = [0, *(int(cut) for cut in cuts if cut), n]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from stillwatch.signals.characters import U8
-from stillwatch.signals.columns import U64, Again, Codes, Ints, Lists, Ragged
+from stillwatch.signals.columns import U64, Again, Codes, Ints, Lists, Ragged, rested
 from stillwatch.signals.compiled import lean, whole
 from stillwatch.signals.sketch import Kind
 from stillwatch.tables.threads import mapped
@@ -235,7 +235,7 @@ def _dealt(offsets: Ints, row: U32, code: Codes, rank: Codes, cursor: Ints, rows
 
 def habits_of(
     parts: Iterable[tuple[Places, Postings]], account: Codes, few: Mask, least: int
-) -> tuple[Codes, Codes, Ints, U64]:
+) -> tuple[Codes, Codes, Codes, U64]:
     """Return account, value (a place in the label), count and label of account × hash pairs, by account and hash.
 
     ``parts`` gives of each piece the place of its rows in ``account``, and their postings, as often as it is gone
@@ -255,13 +255,13 @@ def habits_of(
         owner, place, count, kept = _repeated(uses, start, few, least)
         return owner, place, count, label[kept]
 
-    owners, places, counts, labels = [], [], [], [np.zeros(0, np.uint64)]
+    owners, holders, counts, labels = [], [], [], [np.zeros(0, np.uint64)]
     for owner, place, count, label in mapped(_ranges(held for _, held in parts), looked):
-        places.append(place + np.int32(sum(map(len, labels))))
         owners.append(owner)
+        holders.append(np.bincount(place, minlength=len(label)))
         counts.append(count)
         labels.append(label)
-    return *_by_account(owners, places, counts, len(few)), np.concatenate(labels)
+    return *_by_account(owners, holders, counts, len(few)), np.concatenate(labels)
 
 
 def _ranges(held: Iterable[Postings]) -> list[tuple[np.uint64, np.uint64]]:
@@ -364,22 +364,27 @@ def _count_habits(
     return n
 
 
-def _by_account(owners: list[Codes], places: list[Codes], counts: list[Codes], n: int) -> tuple[Codes, Codes, Ints]:
-    """Put pairs that come by hash in the order of their accounts, using up the parts."""
+def _by_account(owners: list[Codes], holders: list[Ints], counts: list[Codes], n: int) -> tuple[Codes, Codes, Codes]:
+    """Put pairs that come by hash, ``holders`` of each, in the order of their accounts; use up the parts."""
     size = np.zeros(n + 1, np.int64)
     for owner in owners:
         size[1:] += np.bincount(owner, minlength=n)
     start = np.cumsum(size)
-    value, count, cursor = np.empty(start[-1], np.int32), np.empty(start[-1], np.int64), start[:-1].copy()
+    value, count, cursor = np.empty(start[-1], np.int32), np.empty(start[-1], np.int32), start[:-1].copy()
+    first = 0
     while owners:
-        _deal(owners.pop(0), places.pop(0), counts.pop(0), cursor, (value, count))
-    return np.repeat(np.arange(n, dtype=np.int32), size[1:]), value, count
+        _deal(owners.pop(0), holders[0], counts.pop(0), first, (cursor, value, count))
+        first += len(holders.pop(0))
+    return rested(np.repeat(np.arange(n, dtype=np.int32), size[1:])), rested(value), rested(count)
 
 
 @lean
-def _deal(owner: Codes, place: Codes, count: Codes, cursor: Ints, to: tuple[Codes, Ints]) -> None:
-    values, counts = to
-    for k in range(len(owner)):
-        at = cursor[owner[k]]
-        values[at], counts[at] = place[k], count[k]
-        cursor[owner[k]] = at + 1
+def _deal(owner: Codes, holders: Ints, count: Codes, first: int, to: tuple[Ints, Codes, Codes]) -> None:
+    cursor, values, counts = to
+    k = 0
+    for place in range(len(holders)):
+        for _ in range(holders[place]):
+            at = cursor[owner[k]]
+            values[at], counts[at] = first + place, count[k]
+            cursor[owner[k]] = at + 1
+            k += 1

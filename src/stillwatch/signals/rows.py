@@ -94,7 +94,7 @@ class Rows:
         """
         made = list(mapped(self.parts, lambda piece: encoded(piece_column(piece, name))))
         values = spellings([there for _, there in made])
-        out = self._filled(np.empty(self.count, np.int32), (recoded(own, there, values) for own, there in made))
+        out = self._filled(np.empty(self.count, np.int32), mapped(made, lambda one: recoded(*one, values)))
         return out, values
 
     def template(self) -> U64:

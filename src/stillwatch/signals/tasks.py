@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from stillwatch.signals.columns import U64, Codes
+from stillwatch.signals.columns import U64, Codes, rested
 from stillwatch.signals.compiled import compiled, whole
 from stillwatch.signals.frame import Frame
 from stillwatch.signals.postings import postings_of
@@ -19,6 +19,7 @@ Labels = npt.NDArray[np.int16]
 TOPICS, FORMS, CAPABILITY_CUES, ELICITATION = (300, 500), (500, 600), (100, 300), (1, 100)
 WORD_BUCKETS = 256
 _BUCKETS = np.uint64(WORD_BUCKETS)
+_AT_ONCE = 1 << 22
 _FIRST_WORD, _LAST_WORD = (np.uint64((int(Kind.WORD) << 60) + low) for low in (0, (1 << 60) - 1))
 
 
@@ -52,21 +53,28 @@ def tasks(frame: Frame) -> Tasks:
     >>> labels.topic.tolist(), labels.form.tolist(), labels.elicits.tolist(), labels.cell.tolist()
     ([301, 0], [0, 505], [True, False], [1, 0])
     """
-    topic, form, elicits = np.zeros((3, frame.n_exchanges), np.int16)
+    topic, form = np.zeros(frame.n_exchanges, np.int16), np.zeros(frame.n_exchanges, np.int16)
+    elicits = np.zeros(frame.n_exchanges, bool)
     for place, lists in frame.cues:
         rows, cue = place[lists.rows()], lists.flat.astype(np.int16)
         for out, (low, high) in ((topic, TOPICS), (form, FORMS), (elicits, ELICITATION)):
             inside = (cue >= low) & (cue < high)
             out[rows[inside]] = cue[inside]
     cell, kinds = _cells(frame.capability, topic)
-    return Tasks(topic, form, elicits > 0, cell, kinds)
+    return Tasks(rested(topic), rested(form), rested(elicits), rested(cell), kinds)
 
 
 def _cells(capability: npt.NDArray[np.uint8], topic: Labels) -> tuple[Codes, int]:
     """Return a number for each pair of capability and topic that occurs, in order, and how many there are."""
-    key = capability.astype(np.int32) * 1000 + topic
-    dense = np.cumsum(np.bincount(key, minlength=1) > 0) - 1
-    return dense[key].astype(np.int32), int(dense[-1]) + 1
+    key, there = np.empty(len(topic), np.int32), np.zeros(1 << 18, bool)
+    for first in range(0, len(topic), _AT_ONCE):
+        some = slice(first, first + _AT_ONCE)
+        key[some] = capability[some].astype(np.int32) * 1000 + topic[some]
+        there[key[some]] = True
+    dense = (np.cumsum(there) - 1).astype(np.int32)
+    for first in range(0, len(topic), _AT_ONCE):
+        key[first : first + _AT_ONCE] = dense[key[first : first + _AT_ONCE]]
+    return key, int(dense[-1]) + 1
 
 
 def task_vectors(

@@ -26,6 +26,7 @@ IDENTITY_FAMILIES = (
     "email_domain",
     "referral",
 )
+Counts = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 ENTITY_FAMILIES = ("payment_hash", "device_hash", "phone_hash", "org_id")
 
 
@@ -42,7 +43,7 @@ class Incidence:
 
     account: Codes
     value: Codes
-    count: Ints
+    count: Counts
     start: Ints
     n_values: int
     label: npt.NDArray[np.uint64] | None = None

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stillwatch.signals.columns import Ints, blocks, tallies
+from stillwatch.signals.columns import Ints, blocks, rested, tallies
 from stillwatch.signals.cues import CAPABILITIES
 from stillwatch.signals.frame import Frame
 from stillwatch.signals.postings import prompts_of
@@ -110,8 +110,9 @@ def worth(frame: Frame, labels: Tasks, *, high_value: frozenset[int]) -> Worth:
     valued = np.zeros(256, bool)
     valued[list(high_value)] = True
     first = _first(frame)
-    tokens = (_anew(frame), frame.number["output_tokens"])
-    exchange = ByExchange(_here(frame, first), _alone(frame, first), *tokens, labels.elicits, valued[frame.capability])
+    asked, given = rested(_anew(frame)), frame.number["output_tokens"]
+    times, alone = rested(_here(frame, first)), rested(_alone(frame, first))
+    exchange = ByExchange(times, alone, asked, given, labels.elicits, rested(valued[frame.capability]))
     parts = ((frame.account[block], block) for block in blocks(frame.account))
     features = _by_account(parts, frame.n_accounts, labels, exchange)
     loud = frame.volume() >= _LEAST
@@ -198,7 +199,9 @@ def _alone(frame: Frame, first: Mask) -> npt.NDArray[np.int8]:
         return np.full(frame.n_exchanges, -1, np.int8)
     agent = np.isin(frame.capability, agentic_ids())
     agent |= tallies(session, counted=agent) > 0
-    return np.where(agent, -1, tallies(session, counted=first) <= 1).astype(np.int8)
+    alone = (tallies(session, counted=first) <= 1).astype(np.int8)
+    alone[agent] = -1
+    return alone
 
 
 def _first(frame: Frame) -> Mask:
