@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from stillwatch.campaigns import expand
 from stillwatch.campaigns.expand import _stands, expanded
 from stillwatch.campaigns.profile import WHO_BLOCKS, Profile
-from stillwatch.linkage.groups import Candidate, Group
+from stillwatch.linkage.groups import Candidate, Group, ViewResult
 from stillwatch.linkage.space import Space
 from stillwatch.tables import Dataset
 from stillwatch.types import silent
@@ -48,8 +49,21 @@ def test_a_part_is_a_group_by_more_than_what_cut_it_out(tiny_space: Space, truth
     issuer = tiny_space.identity["payment_bin"]
     strangers = issuer.account[issuer.value == np.argsort(-issuer.holders())[3]].astype(np.int64)
     assert len(strangers) >= 8
-    assert not _stands(tiny_space, strangers[truth[strangers] == ""])
-    assert _stands(tiny_space, np.flatnonzero(truth == "reseller_fleet"))
+    assert not _stands(tiny_space, strangers[truth[strangers] == ""], chosen=True)
+    assert _stands(tiny_space, np.flatnonzero(truth == "reseller_fleet"), chosen=True)
+
+
+def test_what_a_circle_was_cut_from_is_a_group_by_any_two_views(
+    tiny_space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Networks and identities say little of a circle chosen for them, and enough of the rest; one alone does not."""
+    strong, chance = ViewResult(2.5, 0.1, 1e-9, 1.0), ViewResult(0.1, 0.1, 0.5, 1.0)
+    speaking = {"NET", "ID"}
+    monkeypatch.setattr(expand, "view_result", lambda space, name, *rest: strong if name in speaking else chance)
+    assert _stands(tiny_space, np.arange(30), chosen=False)
+    assert not _stands(tiny_space, np.arange(30), chosen=True)
+    speaking.remove("ID")
+    assert not _stands(tiny_space, np.arange(30), chosen=False)
 
 
 def test_a_group_inside_a_network_is_not_expanded_again(tiny_space: Space, truth: np.ndarray) -> None:

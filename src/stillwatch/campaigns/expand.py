@@ -73,25 +73,25 @@ def _fitted(space: Space, seed: Ints, others: npt.NDArray[np.bool_], depth: int 
     several = parts(space, profile.members(MEMBER_BAR)) if depth else []
     if len(several) < 2:
         return [profile]
+    standing = [part for place, part in enumerate(several) if _stands(space, part, chosen=place > 0)]
     out = []
-    for part in several:
-        if not _stands(space, part):
-            continue
+    for part in sorted(standing, key=len, reverse=True):
         apart = others.copy()
         apart[np.concatenate([other for other in several if other is not part])] = True
         out += _fitted(space, part, apart, depth - 1)
     return out
 
 
-def _stands(space: Space, part: Ints) -> bool:
-    """Say whether a part is a group by more than what it was cut out by.
+def _stands(space: Space, part: Ints, *, chosen: bool) -> bool:
+    """Say whether a part is a group: one that was ``chosen``, by more than what it was chosen for.
 
-    Its circle was chosen for the networks and identities that it shares, so these say little: as with groups that
-    sharing proposed, what is asked and sign-ups or rhythm must say so, or both of those strongly in twenty accounts.
+    A circle that was cut out was chosen for the networks and identities that it shares, so these say little: as with
+    groups that sharing proposed, what is asked and sign-ups or rhythm must say so, or both of those strongly in twenty
+    accounts. What is left was not chosen so: any two kinds of evidence on who is asking will do.
     """
     rng = np.random.default_rng(len(part))
     views = {name: view_result(space, name, part, rng, SCREEN_DRAWS) for name in ("STACK", "TASK", *WHO)}
-    if combined("A", views) < _SURE:
+    if combined("A", views) < _SURE or (not chosen and combined("B", views) < _SURE):
         return True
     return len(part) >= _MANY and min(views[name].excess for name in ("NET", "ID")) >= _STRONG
 

@@ -27,7 +27,7 @@ _MOST_TRIED = 12
 
 
 def parts(space: Space, members: Ints) -> list[Ints]:
-    """Return the parts of a network that who its accounts are tells apart, largest first; one when nothing does.
+    """Return the parts of a network that who its accounts are tells apart: the rest, then each part cut out of it.
 
     A part is a circle of at least eight members who share networks or identities. It is another's when with the rest as
     the network WHO speaks for less than a tenth of it, and less than a tenth shares a network or an identity; the same
@@ -41,7 +41,7 @@ def parts(space: Space, members: Ints) -> list[Ints]:
     while (circle := _other(space, whole)) is not None:
         apart.append(circle)
         whole = np.setdiff1d(whole, circle)
-    return sorted([whole, *apart], key=len, reverse=True)
+    return [whole, *apart]
 
 
 def _other(space: Space, members: Ints) -> Ints | None:
