@@ -86,6 +86,7 @@ def kernel_words(data: bytes) -> tuple[list[int], list[int], int]:
 @given(TEXTS)
 @example('say "one" and 5" or "two\n\nthree"')
 @example("a" * 24 + " " + "b" * 25)
+@example('"\x00\x00"')
 def test_kernel_masks_as_the_plain_form_does(text: str) -> None:
     """The compiled splitter hashes exactly the words that the plain Python masking shows."""
     text = text.encode("utf-8", "replace").decode()

@@ -157,7 +157,7 @@ def _fence_end(data: U8, i: int, end: int) -> int:
 @lean
 def _quoted(data: U8, i: int, end: int, point: int, inside: bool) -> int:
     """Return the end of the quotation or code that opens at ``i``, -1 when none does."""
-    none = (0, 0, 0)
+    none = (0xFF, 0, 0)  # a byte that no text has
     if point == 0x60:
         if i + 2 < end and data[i + 1] == 0x60 and data[i + 2] == 0x60:
             return _fence_end(data, i + 3, end)
