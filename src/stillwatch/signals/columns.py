@@ -310,6 +310,15 @@ def _fill(place: Ints, offsets: Ints, values: U64, to: Ints, flat: U64) -> None:
             n += 1
 
 
+def slices(rows: int, *, at_once: int = 1 << 22) -> list[slice]:
+    """Cut rows into slices, one at least.
+
+    >>> slices(5, at_once=3)
+    [slice(0, 3, None), slice(3, 5, None)]
+    """
+    return [slice(first, min(first + at_once, rows)) for first in range(0, max(rows, 1), at_once)]
+
+
 def blocks(account: npt.NDArray[np.integer], *, rows: int = 1 << 20) -> list[slice]:
     """Cut rows that come sorted by account into slices of about ``rows`` rows that split no account.
 

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from stillwatch.errors import DatasetError
 from stillwatch.signals.columns import U64, Codes, Columns, Ints, Lists, Names, Ragged, Resting
-from stillwatch.signals.rows import Ids, Rows, arranged, encoded, one_array, recoded, spellings
+from stillwatch.signals.rows import Ids, Rows, arranged, encoded, one_array, places, recoded, spellings
 from stillwatch.signals.stored import store
 from stillwatch.tables import ACCOUNTS, EXCHANGES, Dataset
 from stillwatch.tables.pieces import Piece, check_columns, null_count, pieces
@@ -211,7 +211,7 @@ def _account_columns(
         if name not in ("account_id", "created_at", "closed_at"):
             own, there = encoded(aligned[name])
             values[f"account.{name}"] = spellings([there])
-            attribute[name] = recoded(own, there, values[f"account.{name}"])
+            attribute[name] = recoded(own, *places([there], values[f"account.{name}"]))
     return _moments(aligned["created_at"]), _moments(aligned["closed_at"]), attribute
 
 

@@ -93,9 +93,10 @@ class Rows:
         ([], [])
         """
         made = list(mapped(self.parts, lambda piece: encoded(piece_column(piece, name))))
-        values = spellings([there for _, there in made])
-        out = self._filled(np.empty(self.count, np.int32), mapped(made, lambda one: recoded(*one, values)))
-        return out, values
+        found = [there for _, there in made]
+        values = spellings(found)
+        coded = (recoded(own, place) for (own, _), place in zip(made, places(found, values), strict=True))
+        return self._filled(np.empty(self.count, np.int32), coded), values
 
     def template(self) -> U64:
         """Return the template id of each exchange, 0 without a prompt.
@@ -242,11 +243,12 @@ def arranged(parts: list[Piece], stored: Stored, others: pa.Array) -> tuple[Rows
     rows = int(last[-1]) if len(last) else 0
     demand_distinct(lambda: mapped(parts, lambda piece: one_array(piece_column(piece, "exchange_id"))), rows)
     made = list(mapped(parts, lambda piece: encoded(piece_column(piece, "account_id"), blank=True)))
-    accounts = spellings([others, *(there for _, there in made)])
+    found = [there for _, there in made]
+    accounts = spellings([others, *found])
     owner = np.empty(rows, np.int32)
-    for piece, (own, there) in zip(parts, made, strict=True):
-        owner[piece.first : piece.last] = recoded(own, there, accounts)
-    del made
+    for piece, (own, _), place in zip(parts, made, places(found, accounts), strict=True):
+        owner[piece.first : piece.last] = recoded(own, place)
+    del made, found
     ts = np.concatenate([np.zeros(0, np.int64), *map(_moment, mapped(parts, lambda p: piece_column(p, "ts")))])
     ids = lambda some: taken(some, last, lambda number: one_array(piece_column(parts[number], "exchange_id")))  # noqa: E731
     order, start = ordered(owner, ts, len(accounts), ids)
@@ -279,14 +281,23 @@ def spellings(found: list[pa.Array]) -> pa.Array:
     return values.take(pc.array_sort_indices(values))
 
 
-def recoded(own: Codes, there: pa.Array, values: pa.Array) -> Codes:
-    """Return codes among ``there`` as codes among ``values``; -1 stays.
+def places(found: list[pa.Array], values: pa.Array) -> list[Codes]:
+    """Return where the values of each array are among ``values``, which are gone through once for all of them.
 
-    >>> recoded(np.array([0, -1], np.int32), pa.array(["b"]), pa.array(["a", "b"])).tolist()
+    >>> [place.tolist() for place in places([pa.array(["b"]), pa.array(["a", "b"])], pa.array(["a", "b"]))]
+    [[1], [0, 1]]
+    """
+    place = pc.index_in(pa.chunked_array(found, pa.string()), value_set=values).to_numpy().astype(np.int32)
+    return np.split(place, np.cumsum([len(there) for there in found[:-1]])) if found else []
+
+
+def recoded(own: Codes, place: Codes) -> Codes:
+    """Return codes as codes among other values, ``place`` being where each value is among those; -1 stays.
+
+    >>> recoded(np.array([0, -1], np.int32), np.array([1], np.int32)).tolist()
     [1, -1]
     """
-    to = np.append(pc.index_in(there, value_set=values).to_numpy(zero_copy_only=False), -1).astype(np.int32)
-    return np.asarray(to[own], np.int32)
+    return np.append(place, np.int32(-1))[own]
 
 
 def one_array(column: pa.ChunkedArray) -> pa.Array:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from stillwatch.signals.columns import U64, Codes, rested
+from stillwatch.signals.columns import U64, Codes, rested, slices
 from stillwatch.signals.compiled import compiled, whole
 from stillwatch.signals.frame import Frame
 from stillwatch.signals.postings import postings_of
@@ -19,7 +19,6 @@ Labels = npt.NDArray[np.int16]
 TOPICS, FORMS, CAPABILITY_CUES, ELICITATION = (300, 500), (500, 600), (100, 300), (1, 100)
 WORD_BUCKETS = 256
 _BUCKETS = np.uint64(WORD_BUCKETS)
-_AT_ONCE = 1 << 22
 _FIRST_WORD, _LAST_WORD = (np.uint64((int(Kind.WORD) << 60) + low) for low in (0, (1 << 60) - 1))
 
 
@@ -67,13 +66,12 @@ def tasks(frame: Frame) -> Tasks:
 def _cells(capability: npt.NDArray[np.uint8], topic: Labels) -> tuple[Codes, int]:
     """Return a number for each pair of capability and topic that occurs, in order, and how many there are."""
     key, there = np.empty(len(topic), np.int32), np.zeros(1 << 18, bool)
-    for first in range(0, len(topic), _AT_ONCE):
-        some = slice(first, first + _AT_ONCE)
+    for some in slices(len(topic)):
         key[some] = capability[some].astype(np.int32) * 1000 + topic[some]
         there[key[some]] = True
     dense = (np.cumsum(there) - 1).astype(np.int32)
-    for first in range(0, len(topic), _AT_ONCE):
-        key[first : first + _AT_ONCE] = dense[key[first : first + _AT_ONCE]]
+    for some in slices(len(topic)):
+        key[some] = dense[key[some]]
     return key, int(dense[-1]) + 1
 
 

@@ -6,13 +6,15 @@ dense codes; a row of an :class:`Incidence` says in how many of its exchanges an
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from stillwatch.signals.columns import Codes, Ints, blocks
+from stillwatch.signals.columns import Codes, Ints, blocks, slices
 from stillwatch.signals.frame import Frame
 from stillwatch.signals.postings import habits_of, postings_of
 
@@ -157,18 +159,34 @@ def client_traits(frame: Frame) -> dict[str, Incidence]:
     return held
 
 
-def _parameters(frame: Frame) -> Ints:
+def _parameters(frame: Frame) -> Codes:
     """Code the combination of request parameters, in the order of their values; -1 where none was set."""
-    combination = np.zeros(len(frame.account), np.int64)
-    for name in ("max_tokens", "temperature", "n_choices", "logprobs_requested"):
-        column = frame.flag[name] if name == "logprobs_requested" else np.nan_to_num(frame.number[name], nan=-1.0)
-        distinct = np.unique(column)
-        combination = combination * len(distinct) + np.searchsorted(distinct, column)
-    _, combination = np.unique(combination, return_inverse=True)
-    combination = combination.reshape(-1).astype(np.int64)
-    unset = np.nan_to_num(frame.number["max_tokens"], nan=-1.0) < 0
-    combination[unset & (np.nan_to_num(frame.number["temperature"], nan=-1.0) < 0)] = -1
-    return combination
+    number = [frame.number[name] for name in ("max_tokens", "temperature", "n_choices")]
+    columns: list[npt.NDArray[Any]] = [*number, frame.flag["logprobs_requested"]]
+    some = slices(len(frame.account))
+
+    def given(column: npt.NDArray[Any], rows: slice) -> npt.NDArray[Any]:
+        return np.asarray(np.nan_to_num(column[rows], nan=-1.0))
+
+    distinct = [_union(given(column, rows) for rows in some) for column in columns]
+
+    def combined(rows: slice) -> Ints:
+        key = np.zeros(rows.stop - rows.start, np.int64)
+        for column, values in zip(columns, distinct, strict=True):
+            key *= len(values)
+            key += np.searchsorted(values, given(column, rows))
+        return key
+
+    known = _union(map(combined, some))
+    out = np.empty(len(frame.account), np.int32)
+    for rows in some:
+        unset = (given(number[0], rows) < 0) & (given(number[1], rows) < 0)
+        out[rows] = np.where(unset, -1, np.searchsorted(known, combined(rows)))
+    return out
+
+
+def _union(parts: Iterable[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    return np.unique(np.concatenate([np.unique(part) for part in parts]))
 
 
 def network_traits(frame: Frame, *, most: int = 64) -> dict[str, Incidence]:
