@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from stillwatch.campaigns.kinship import kinship
-from stillwatch.campaigns.profile import WHO_BLOCKS, Profile, profile_of
+from stillwatch.campaigns.profile import WHO_BLOCKS, Mask, Profile, linked, profile_of
 from stillwatch.linkage.communities import communities, shared_values
 from stillwatch.linkage.groups import LEAST_MEMBERS
 from stillwatch.linkage.space import Space
-from stillwatch.linkage.views import LINK
 from stillwatch.signals.frame import Ints
 from stillwatch.signals.traits import Incidence
 
@@ -55,19 +54,20 @@ def _other(space: Space, members: Ints) -> Ints | None:
 
 def _strange(space: Space, one: Ints, other: Ints) -> bool:
     """Say whether nothing ties two groups: not who they are, nor alike work at the same hours."""
-    by_other = profile_of(space, other)
-    if _tied(by_other, one) >= _TIED:
+    shared = linked(space, other)[one], linked(space, one)[other]
+    if max(float(mask.mean()) for mask in shared) >= _TIED:
         return False
-    by_one = profile_of(space, one)
-    return _tied(by_one, other) < _TIED and not kinship(space.frame, (by_one, one), (by_other, other)).one
+    by_other, by_one = profile_of(space, other), profile_of(space, one)
+    if max(_tied(by_other, one, shared[0]), _tied(by_one, other, shared[1])) >= _TIED:
+        return False
+    return not kinship(space.frame, (by_one, one), (by_other, other)).one
 
 
-def _tied(profile: Profile, some: Ints) -> float:
-    """Return the share of some accounts that WHO speaks for, or that share a network or an identity with the network.
+def _tied(profile: Profile, some: Ints, shared: Mask) -> float:
+    """Return the share of some accounts that WHO speaks for, or that share (a mask of them) with the network.
 
     Generations of one campaign sign up and work at other times, on other networks, and yet with cards of one range.
     """
-    shared = np.maximum(profile.terms["NET"], profile.terms["ID"])[some] >= LINK
     return float((shared | (profile.total(WHO_BLOCKS)[some] > 0)).mean())
 
 

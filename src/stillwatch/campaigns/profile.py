@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from stillwatch.linkage.cells import Cells, Moments
 from stillwatch.linkage.space import CAPS, Space
+from stillwatch.linkage.views import LINK
 from stillwatch.signals.activity import Vectors
 from stillwatch.signals.frame import Ints
 
@@ -115,6 +116,19 @@ def profile_of(space: Space, members: Ints) -> Profile:
     weight = np.zeros(space.frame.n_accounts)
     weight[members] = 1.0
     return _round(space, weight)
+
+
+def linked(space: Space, members: Ints) -> Mask:
+    """Say which accounts share networks or identities with given ones (codes) by a nat and more: part of their profile.
+
+    >>> members = example_found().members
+    >>> bool(linked(example_space(), members)[members].mean() > 0.5)
+    True
+    """
+    weight = np.zeros(space.frame.n_accounts)
+    weight[members] = 1.0
+    terms = [_shared(space.shared[name], weight, CAPS[name]) for name in ("NET", "ID") if name not in space.without]
+    return np.asarray(np.any([term >= LINK for term in terms], axis=0), np.bool_) if terms else weight < 0
 
 
 def with_strangers(space: Space, profile: Profile) -> Profile:
