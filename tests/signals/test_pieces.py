@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -275,3 +278,17 @@ def test_large_room_is_in_a_file_without_a_name(tmp_path: Path, monkeypatch: pyt
     array[np.arange(999, -1, -1)] = np.arange(1000)
     assert array[:3].tolist() == [999, 998, 997]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_said_and_small_columns_need_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message has the folder and the size, before a byte is written; what stays in memory asks for nothing."""
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    for make in (lambda: Resting(np.arange(3), tmp_path, large=1), lambda: room(3, np.int64, large=1)):
+        with pytest.raises(OSError, match="No space left on device for a column of 24 bytes") as caught:
+            make()
+    assert caught.value.filename == tempfile.gettempdir()
+    assert room(3, np.int64).shape == Resting(np.arange(3), tmp_path).array.shape == (3,)

@@ -128,16 +128,16 @@ def read_frame(dataset: Dataset, *, keep: Path | None = None, progress: Progress
     others = pieces(dataset.whole) if keep and dataset.first_day else None
     stored = store(parts, keep, others=others, progress=progress)
     accounts = dataset.accounts()
-    rows, account, account_ids, start = arranged(parts, stored, one_array(accounts["account_id"]))
+    rows, account, ts, account_ids, start = arranged(parts, stored, one_array(accounts["account_id"]))
     values: dict[str, pa.Array] = {}
     created, closed, attribute = _account_columns(accounts, account_ids, values)
     code = Columns(CODED, partial(_coded, rows, values), rows.folder)
     return Frame(
         account_ids=account_ids,
         exchange_ids=rows.ids(),
-        account=Resting(account, rows.folder).array,
+        account=account,
         start=start,
-        ts=Resting(rows.times("ts"), rows.folder).array,
+        ts=ts,
         code=code,
         names=Names({name: partial(_spelt, code, values, name) for name in (*CODED, *values)}),
         number=Columns(NUMBERS, rows.numbers, rows.folder),

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stillwatch.signals.columns import U64, Codes, Ints, Ragged, Resting
+from stillwatch.signals.columns import U64, Codes, Ints, Ragged, Resting, rested
 from stillwatch.signals.order import demand_distinct, hashed, ordered
 from stillwatch.signals.postings import Postings
 from stillwatch.signals.stored import IN_MEMORY_ROWS, Stored
@@ -38,9 +38,9 @@ class Rows:
         """Hold the pieces, their fingerprints and the order of their rows."""
         self.parts, self.stored, self.count = parts, stored, len(order)
         width = np.int32 if len(order) < 2**31 else np.int64
+        self._order: Resting[Any] = Resting(order.astype(width, copy=False), self.folder)
         place = np.empty(len(order), width)
         place[order] = np.arange(len(order), dtype=width)
-        self._order: Resting[Any] = Resting(order.astype(width, copy=False), self.folder)
         self._place = Resting(place, self.folder)
 
     @property
@@ -67,14 +67,6 @@ class Rows:
         dtype('int8')
         """
         return self._filled(np.empty(self.count, np.int8), (_flag(column) for column in self._columns(name)))
-
-    def times(self, name: str) -> Ints:
-        """Return a column of times in microseconds since 1970.
-
-        >>> Rows([], Stored([]), np.zeros(0, np.int64)).times("ts").dtype
-        dtype('int64')
-        """
-        return self._filled(np.empty(self.count, np.int64), (_moment(column) for column in self._columns(name)))
 
     def hashes(self, name: str) -> U64:
         """Return a text column as hashes, 0 where it is null or empty.
@@ -230,12 +222,14 @@ def taken(rows: npt.NDArray[np.integer], last: Ints, read: Callable[[int], pa.Ar
     return pa.concat_arrays(parts).take(pa.array(back))
 
 
-def arranged(parts: list[Piece], stored: Stored, others: pa.Array) -> tuple[Rows, Codes, pa.Array, Ints]:
-    """Return the rows in order, each one's account, the ids of all accounts (``others`` too), and their starts.
+def arranged(parts: list[Piece], stored: Stored, others: pa.Array) -> tuple[Rows, Codes, Ints, pa.Array, Ints]:
+    """Return the rows in order, the account and time of each, the ids of all accounts (``others`` too), their starts.
+
+    Times are microseconds since 1970.
 
     Raises :class:`~stillwatch.errors.DatasetError` when an exchange id occurs twice.
 
-    >>> rows, owner, accounts, start = arranged([], Stored([]), pa.array(["b", "a"]))
+    >>> rows, owner, ts, accounts, start = arranged([], Stored([]), pa.array(["b", "a"]))
     >>> accounts.to_pylist(), start.tolist()
     (['a', 'b'], [0, 0, 0])
     """
@@ -245,14 +239,16 @@ def arranged(parts: list[Piece], stored: Stored, others: pa.Array) -> tuple[Rows
     made = list(mapped(parts, lambda piece: encoded(piece_column(piece, "account_id"), blank=True)))
     found = [there for _, there in made]
     accounts = spellings([others, *found])
-    owner = np.empty(rows, np.int32)
+    owner, ts = np.empty(rows, np.int32), np.empty(rows, np.int64)
     for piece, (own, _), place in zip(parts, made, places(found, accounts), strict=True):
         owner[piece.first : piece.last] = recoded(own, place)
     del made, found
-    ts = np.concatenate([np.zeros(0, np.int64), *map(_moment, mapped(parts, lambda p: piece_column(p, "ts")))])
+    for piece, column in zip(parts, mapped(parts, lambda piece: piece_column(piece, "ts")), strict=True):
+        ts[piece.first : piece.last] = _moment(column)
     ids = lambda some: taken(some, last, lambda number: one_array(piece_column(parts[number], "exchange_id")))  # noqa: E731
     order, start = ordered(owner, ts, len(accounts), ids)
-    return Rows(parts, stored, order), owner[order], accounts, start
+    ts, owner = rested(ts[order]), rested(owner[order])
+    return Rows(parts, stored, order), owner, ts, accounts, start
 
 
 def encoded(column: pa.ChunkedArray, *, blank: bool = False) -> tuple[Codes, pa.Array]:
