@@ -17,6 +17,7 @@ from stillwatch.linkage.views import Sharing
 from stillwatch.signals.frame import Ints
 from stillwatch.signals.traits import Incidence
 from stillwatch.signals.worth import group_worth
+from stillwatch.tables.memory import give_back
 from stillwatch.tables.threads import mapped
 from stillwatch.types import Progress, silent
 
@@ -187,6 +188,7 @@ def discover(
         remaining = [c for c in proposed if barred[c.members].mean() < 0.5]
         groups = examine(replace(space, barred=barred), remaining, seed=seed, progress=progress)
         floor = worth_floor(space, proposed, groups, q) if attempt == 0 else floor
+        give_back()
         fresh = expanded(space, groups, taken, q, progress)
         taken = [*taken, *fresh] if "merging" in space.without else _merged(space, [*taken, *fresh])
         mask = barred.copy()

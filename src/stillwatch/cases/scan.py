@@ -48,6 +48,7 @@ from stillwatch.signals.relations import content_habits, habit_traits
 from stillwatch.signals.traits import Incidence
 from stillwatch.tables import Dataset
 from stillwatch.tables.engines import fetched
+from stillwatch.tables.memory import give_back
 from stillwatch.tables.threads import mapped
 from stillwatch.types import Progress, silent
 
@@ -83,6 +84,7 @@ class Stages:
         """
         begun = self.clock()
         yield
+        give_back()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         self.done.append(
             {"name": name, "seconds": round(self.clock() - begun, 3), "peak_mb": round(peak, 1), "rows": rows}

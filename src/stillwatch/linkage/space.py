@@ -31,6 +31,7 @@ from stillwatch.signals.traits import (
     network_traits,
 )
 from stillwatch.signals.worth import Worth, high_value_ids, repeats, worth
+from stillwatch.tables.memory import give_back
 from stillwatch.types import Progress, silent
 
 WHO = ("NET", "ID", "LIFE", "TIME")
@@ -175,6 +176,7 @@ def build_space(
     steps = iter(range(1, 7))
 
     def note() -> None:
+        give_back()
         progress("traits", next(steps), 6, "steps")
 
     hashes, bundles = _constructions(frame, content)

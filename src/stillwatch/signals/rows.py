@@ -84,11 +84,8 @@ class Rows:
         >>> codes.tolist(), spelt.to_pylist()
         ([], [])
         """
-        made = list(mapped(self.parts, lambda piece: encoded(piece_column(piece, name))))
-        found = [there for _, there in made]
-        values = spellings(found)
-        coded = (recoded(own, place) for (own, _), place in zip(made, places(found, values), strict=True))
-        return self._filled(np.empty(self.count, np.int32), coded), values
+        own, values, place = _coded(self.parts, name, [])
+        return self._filled(np.empty(self.count, np.int32), map(recoded, own, place)), values
 
     def template(self) -> U64:
         """Return the template id of each exchange, 0 without a prompt.
@@ -236,19 +233,27 @@ def arranged(parts: list[Piece], stored: Stored, others: pa.Array) -> tuple[Rows
     last = np.array([piece.last for piece in parts], np.int64)
     rows = int(last[-1]) if len(last) else 0
     demand_distinct(lambda: mapped(parts, lambda piece: one_array(piece_column(piece, "exchange_id"))), rows)
-    made = list(mapped(parts, lambda piece: encoded(piece_column(piece, "account_id"), blank=True)))
-    found = [there for _, there in made]
-    accounts = spellings([others, *found])
+    codes, accounts, place = _coded(parts, "account_id", [others], blank=True)
     owner, ts = np.empty(rows, np.int32), np.empty(rows, np.int64)
-    for piece, (own, _), place in zip(parts, made, places(found, accounts), strict=True):
-        owner[piece.first : piece.last] = recoded(own, place)
-    del made, found
+    for piece, own, there in zip(parts, codes, place, strict=True):
+        owner[piece.first : piece.last] = recoded(own, there)
+    del codes, place
     for piece, column in zip(parts, mapped(parts, lambda piece: piece_column(piece, "ts")), strict=True):
         ts[piece.first : piece.last] = _moment(column)
     ids = lambda some: taken(some, last, lambda number: one_array(piece_column(parts[number], "exchange_id")))  # noqa: E731
     order, start = ordered(owner, ts, len(accounts), ids)
     ts, owner = rested(ts[order]), rested(owner[order])
     return Rows(parts, stored, order), owner, ts, accounts, start
+
+
+def _coded(
+    parts: list[Piece], name: str, others: list[pa.Array], *, blank: bool = False
+) -> tuple[list[Codes], pa.Array, list[Codes]]:
+    """Return a column's codes by piece, all spellings in order, and where each piece's own are among them."""
+    made = list(mapped(parts, lambda piece: encoded(piece_column(piece, name), blank=blank)))
+    found = [there for _, there in made]
+    values = spellings([*others, *found])
+    return [own for own, _ in made], values, places(found, values)
 
 
 def encoded(column: pa.ChunkedArray, *, blank: bool = False) -> tuple[Codes, pa.Array]:
