@@ -16,6 +16,7 @@ from stillwatch.signals.columns import U64, Codes, Ints, Ragged, Resting, rested
 from stillwatch.signals.order import demand_distinct, hashed, ordered
 from stillwatch.signals.postings import Postings
 from stillwatch.signals.stored import IN_MEMORY_ROWS, Stored
+from stillwatch.tables.memory import give_back
 from stillwatch.tables.pieces import Piece, piece_column
 from stillwatch.tables.threads import mapped
 
@@ -238,6 +239,7 @@ def arranged(parts: list[Piece], stored: Stored, others: pa.Array) -> tuple[Rows
     for piece, own, there in zip(parts, codes, place, strict=True):
         owner[piece.first : piece.last] = recoded(own, there)
     del codes, place
+    give_back()
     for piece, column in zip(parts, mapped(parts, lambda piece: piece_column(piece, "ts")), strict=True):
         ts[piece.first : piece.last] = _moment(column)
     ids = lambda some: taken(some, last, lambda number: one_array(piece_column(parts[number], "exchange_id")))  # noqa: E731

@@ -61,12 +61,12 @@ def _comparison(name: str) -> Any:
 
 
 def _learn(linker: Any, rule: Any) -> None:
-    """Estimate m from the pairs that agree on one rule; a rule without pairs teaches nothing."""
+    """Estimate m from the pairs that agree on one rule; one without pairs, or whose m falls to 0, teaches nothing."""
     from splink.internals.exceptions import EMTrainingException
 
     try:
         linker.training.estimate_parameters_using_expectation_maximisation(rule)
-    except EMTrainingException:
+    except (EMTrainingException, ValueError):  # Splink refuses an m of 0 by a ValueError
         return
 
 
