@@ -122,8 +122,8 @@ def replacing(frame: Frame, later: Ints, earlier: Ints) -> float:
 
 
 def _first_asked(frame: Frame) -> Ints:
-    """Return the time of each account's first exchange, -1 without one."""
+    """Return the time of each account's first exchange, -1 without one; a frame holds them in order of time."""
     there = np.flatnonzero(np.diff(frame.start))
     first = np.full(frame.n_accounts, -1, np.int64)
-    first[there] = np.minimum.reduceat(frame.ts, frame.start[there]) if len(there) else -1
+    first[there] = frame.ts[frame.start[there]]
     return first

@@ -9,6 +9,7 @@ non-members, McLachlan & Peel 2000, §2.8).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numba
 import numpy as np
@@ -16,9 +17,9 @@ import numpy.typing as npt
 
 from stillwatch.linkage.cells import Cells, Moments
 from stillwatch.linkage.space import CAPS, Space
-from stillwatch.linkage.views import LINK
-from stillwatch.signals.activity import Vectors
-from stillwatch.signals.frame import Ints
+from stillwatch.linkage.views import LINK, Likeness
+from stillwatch.signals.frame import Codes, Ints
+from stillwatch.signals.traits import Counts
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -200,42 +201,71 @@ def _stack(space: Space, weight: Floats) -> Floats:
 
     What an account lacks counts by how surely a member of its volume would have shown it: silence is no evidence.
     """
-    asked, volume = np.maximum(space.frame.volume(), 1), np.arange(_SHOWN + 1)
-    place = np.minimum(space.frame.volume(), _SHOWN)
-    total, doubt = np.zeros(len(weight)), np.ones(len(volume))
-    lacked, usual = np.zeros((2, len(volume)))
+    volume = space.frame.volume()
+    place = np.minimum(volume, _SHOWN)
+    total, by_volume = np.zeros(len(weight)), np.zeros((3, _SHOWN + 1))
+    by_volume[2] = 1.0
     size, rest = weight.sum(), len(weight) - weight.sum()
     for holders in space.built:
         inside = holders.inside(weight)
         background = (holders.pairs.holders() - inside + 0.5) / (rest + 1.0)
         share = (inside + background) / (size + 1.0)
-        for value in np.flatnonzero((share >= 0.5) & (np.log(share / background) >= 1.5)):
-            who = holders.account[holders.start[value] : holders.start[value + 1]]
-            own = weight[who]
-            often = holders.count[holders.start[value] : holders.start[value + 1]] / asked[who]
-            habit = holders.pairs is space.bundles.held
-            seen = _seen(np.minimum(1.0, often), own, volume) if habit else np.asarray(volume > 0, np.float64)
-            missing = np.log((1 - share[value] * seen + 1e-3) / (1 - background[value] * seen + 1e-3))
-            without = np.maximum(inside[value] - own, 0.0)
-            held = np.log((without + background[value]) / (size - own + 1.0) / background[value])
-            lacked += missing
-            total[who] += held - missing[place[who]]
-            shown, swing = share[value] * seen, np.log(share[value] / background[value]) - missing
-            usual += shown * swing + missing
-            doubt += shown * (1.0 - shown) * swing**2
+        values = np.flatnonzero((share >= 0.5) & (np.log(share / background) >= 1.5))
+        shares = share[values], background[values], inside[values]
+        pairs = holders.account, holders.count, holders.start
+        _weigh(values, shares, pairs, (weight, size), volume, holders.pairs is space.bundles.held, total, by_volume)
+    lacked, usual, doubt = by_volume
     total += lacked[place]
     return _typical(np.clip(total, -6.0, 6.0), total - usual[place], weight, 6.0, doubt[place])
 
 
-def _seen(often: Floats, own: Floats, volume: Ints) -> Floats:
-    """Return how likely members with so many exchanges are to have shown a bundle that they use as a habit.
+@numba.njit(cache=True, nogil=True)
+def _weigh(
+    values: Ints, shares: tuple[Floats, Floats, Floats], pairs: tuple[Codes, Counts, Ints],
+    members: tuple[Floats, float], volume: Ints, habit: bool, total: Floats, by_volume: Floats,
+) -> None:  # fmt: skip
+    """Add what each value says: to ``total`` for those who hold it, to ``by_volume`` for all by what they asked.
 
-    That is in two exchanges, or in one where there are no more than four. ``often`` is the share of exchanges in which
-    each of its holders uses it, ``own`` their membership.
+    ``shares`` of members, of the rest, and members by weight, an entry a value; ``by_volume`` is what lacking all says,
+    what members are expected to score, and the variance of that. A ``habit`` is shown by asking often enough, anything
+    else by asking at all.
     """
-    rate = float(own @ often) / max(float(own.sum()), 1e-9)
-    never, once = (1.0 - rate) ** volume, volume * rate * (1.0 - rate) ** np.maximum(volume - 1, 0)
-    return np.asarray(1.0 - never - np.where(volume > 4, once, 0.0), np.float64)
+    (account, count, start), (weight, size) = pairs, members
+    lacked, usual, doubt = by_volume
+    missing = np.empty(by_volume.shape[1])
+    for number in range(len(values)):
+        share, rare, inside = shares[0][number], shares[1][number], shares[2][number]
+        first, last = start[values[number]], start[values[number] + 1]
+        rate, held_by = 0.0, 0.0
+        for i in range(first, last):
+            own = weight[account[i]]
+            if own > 0:
+                rate += own * min(1.0, count[i] / max(volume[account[i]], 1))
+                held_by += own
+        rate /= max(held_by, 1e-9)
+        for asked in range(len(missing)):
+            seen = _seen(rate, asked) if habit else min(1.0, asked)
+            missing[asked] = np.log((1 - share * seen + 1e-3) / (1 - rare * seen + 1e-3))
+            lacked[asked] += missing[asked]
+            shown, swing = share * seen, np.log(share / rare) - missing[asked]
+            usual[asked] += shown * swing + missing[asked]
+            doubt[asked] += shown * (1.0 - shown) * swing**2
+        strange = np.log((inside + rare) / (size + 1.0) / rare)
+        for i in range(first, last):
+            own = weight[account[i]]
+            held = np.log((max(inside - own, 0.0) + rare) / (size - own + 1.0) / rare) if own > 0 else strange
+            total[account[i]] += held - missing[min(volume[account[i]], len(missing) - 1)]
+
+
+@numba.njit(cache=True, nogil=True)
+def _seen(rate: float, asked: int) -> float:
+    """Return how likely it is that who uses a bundle at this rate has shown it as a habit in so many exchanges.
+
+    That is in two of them, or in one where there are no more than four.
+    """
+    never = (1.0 - rate) ** asked
+    once = asked * rate * (1.0 - rate) ** (asked - 1) if asked > 4 else 0.0
+    return 1.0 - never - once
 
 
 def tied(space: Space, profile: Profile, members: Ints) -> Mask:
@@ -302,25 +332,7 @@ def _succession(moments: Moments, weight: Floats, running_out: Floats) -> Floats
 
 def _likeness(space: Space, name: str, weight: Floats) -> Floats:
     """Return each account's cosine with the mean member, itself left out; NaN without a vector."""
-    vectors = space.views[name].vectors  # type: ignore[attr-defined]
-    members = np.flatnonzero(weight)
-    total = (vectors[members] * weight[members, None]).sum(axis=0)
-    own = np.einsum("ij,ij->i", vectors, vectors)
-    cosine = (_products(vectors, total) - weight * own) / np.maximum(weight.sum() - weight, 1.0)
-    return np.where(own > 0, cosine, np.nan)
-
-
-@numba.njit(cache=True, nogil=True)
-def _products(vectors: Vectors, total: Floats) -> Floats:
-    """Return the product of each row with ``total``, in double precision but without a double copy of the rows.
-
-    Added up from the first to the last, so that every machine rounds alike.
-    """
-    out = np.zeros(len(vectors))
-    for i in range(len(vectors)):
-        for j in range(len(total)):
-            out[i] += vectors[i, j] * total[j]
-    return out
+    return cast("Likeness", space.views[name]).nearness(weight)
 
 
 def _contrast(score: Floats, weight: Floats, cap: float) -> Floats:

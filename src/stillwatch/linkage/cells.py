@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numba
 import numpy as np
@@ -78,34 +79,42 @@ class Cells:
         size_in = np.bincount(self.stratum, weights=weight).astype(np.float64)
         size_out = np.bincount(self.stratum).astype(np.float64) - size_in
         pairs = (self.account, self.value, self.cell)
-        sums = np.zeros((2, self.n_values)), np.zeros((2, self.n_cells))
-        return _ratios(pairs, sums, self.stratum, (size_in, size_out), weight, float(weight.sum()), (pseudo, least))
+        inside = np.zeros(self.n_values), np.zeros(self.n_cells)
+        sizes, members = (size_in, size_out), float(weight.sum())
+        return _ratios(pairs, self._pairs, inside, self.stratum, sizes, weight, members, (pseudo, least))
+
+    @cached_property
+    def _pairs(self) -> tuple[Codes, Codes]:
+        """Return how many pairs each value has, and each cell."""
+        value, cell = np.bincount(self.value, minlength=self.n_values), np.bincount(self.cell, minlength=self.n_cells)
+        return value.astype(np.int32), cell.astype(np.int32)
 
 
 @numba.njit(cache=True, nogil=True)
 def _ratios(
-    pairs: tuple[Codes, Codes, Codes], sums: tuple[Floats, Floats], stratum: Codes, sizes: tuple[Floats, Floats],
-    weight: Floats, members: float, given: tuple[float, float],
+    pairs: tuple[Codes, Codes, Codes], holders: tuple[Codes, Codes], inside: tuple[Floats, Floats], stratum: Codes,
+    sizes: tuple[Floats, Floats], weight: Floats, members: float, given: tuple[float, float],
 ) -> tuple[Floats, Mask]:  # fmt: skip
     account, value, cell = pairs
-    by_value, by_cell = sums
+    by_value, by_cell = inside
     pseudo, least = given
     for i in range(len(account)):
         own = weight[account[i]]
-        by_value[0, value[i]] += own
-        by_value[1, value[i]] += 1.0 - own
-        by_cell[0, cell[i]] += own
-        by_cell[1, cell[i]] += 1.0 - own
+        if own > 0:
+            by_value[value[i]] += own
+            by_cell[cell[i]] += own
     best, shares = np.zeros(len(weight)), np.zeros(len(weight), np.bool_)
     for i in range(len(account)):
         a, v, c = account[i], value[i], cell[i]
+        if by_value[v] == 0:  # no member holds it: a ratio of 0
+            continue
         own, there = weight[a], stratum[a]
-        all_inside = by_value[0, v] - own
-        share_in = (by_cell[0, c] - own + pseudo * (all_inside / max(members, 1.0))) / (
+        all_inside = by_value[v] - own
+        share_in = (by_cell[c] - own + pseudo * (all_inside / max(members, 1.0))) / (
             max(sizes[0][there] - own, 0.0) + pseudo
         )
-        global_out = (by_value[1, v] + 0.5) / (len(weight) - members + 1.0)
-        ratio = share_in / ((by_cell[1, c] + pseudo * global_out) / (sizes[1][there] + pseudo))
+        global_out = (holders[0][v] - by_value[v] + 0.5) / (len(weight) - members + 1.0)
+        ratio = share_in / ((holders[1][c] - by_cell[c] + pseudo * global_out) / (sizes[1][there] + pseudo))
         best[a] = max(best[a], ratio)
         if all_inside >= least and ratio > 3.0:
             shares[a] = True

@@ -6,9 +6,41 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from stillwatch.signals.compiled import lean
 from stillwatch.signals.frame import Codes, Ints
 
 Floats = npt.NDArray[np.float64]
+
+
+@lean
+def count_held(start: Ints, value: Codes, number: Codes, count: Ints) -> None:
+    """Add to ``count[a + 1]`` how many of account a's values have a number (0 and more).
+
+    >>> count = np.zeros(3, np.int64)
+    >>> count_held(np.array([0, 1, 3]), np.array([0, 0, 1], np.int32), np.array([-1, 0], np.int32), count)
+    >>> count.tolist()
+    [0, 0, 1]
+    """
+    for account in range(len(start) - 1):
+        for pair in range(start[account], start[account + 1]):
+            if number[value[pair]] >= 0:
+                count[account + 1] += 1
+
+
+@lean
+def lay_held(start: Ints, value: Codes, number: Codes, cursor: Ints, held: Codes) -> None:
+    """Write the numbers of what each account holds from ``cursor[account]`` on, which moves with them.
+
+    >>> cursor, held = np.array([0, 0]), np.empty(1, np.int32)
+    >>> lay_held(np.array([0, 1, 3]), np.array([0, 0, 1], np.int32), np.array([-1, 7], np.int32), cursor, held)
+    >>> cursor.tolist(), held.tolist()
+    ([0, 1], [7])
+    """
+    for account in range(len(start) - 1):
+        for pair in range(start[account], start[account + 1]):
+            if number[value[pair]] >= 0:
+                held[cursor[account]] = number[value[pair]]
+                cursor[account] += 1
 
 
 @numba.njit(cache=True, nogil=True)

@@ -15,8 +15,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from stillwatch.linkage.sharing import best_shared
+from stillwatch.linkage.sharing import best_shared, count_held, lay_held
 from stillwatch.signals.activity import Vectors
+from stillwatch.signals.columns import room
 from stillwatch.signals.frame import Codes, Ints
 from stillwatch.signals.traits import Incidence
 
@@ -82,19 +83,19 @@ class Sharing:
     @cached_property
     def _held(self) -> tuple[Ints, Codes, Ints]:
         """Return what accounts hold of all families (start, value, holders); values of one holder are nobody's link."""
-        n_accounts = len(self.entity)
-        account, value, offset = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)], 0
+        start, holders, numbers = np.zeros(len(self.entity) + 1, np.int64), [np.zeros(0, np.int64)], list[Codes]()
+        offset = 0
         for family in self.families:
             common = family.holders() >= 2
-            use = common[family.value]
-            account.append(family.account[use])
-            value.append(((np.cumsum(common) - 1)[family.value[use]] + offset).astype(np.int32))
-            offset += int(common.sum())
-        owner = np.concatenate(account)
-        order = np.argsort(owner, kind="stable")
-        start = np.searchsorted(owner[order], np.arange(n_accounts + 1)).astype(np.int64)
-        held = np.concatenate(value)[order]
-        return start, held, np.bincount(held, minlength=offset)
+            numbers.append(np.where(common, np.cumsum(common) - 1 + offset, -1).astype(np.int32))
+            holders.append(family.holders()[common])
+            offset += len(holders[-1])
+            count_held(family.start, family.value, numbers[-1], start)
+        np.cumsum(start, out=start)
+        held, cursor = room(int(start[-1]), np.int32), start[:-1].copy()
+        for family, number in zip(self.families, numbers, strict=True):
+            lay_held(family.start, family.value, number, cursor, held)
+        return start, held, np.concatenate(holders)
 
     def effect(self, group: Ints) -> float:
         """Return the mean score (nats a member), 0 for an empty group.
@@ -237,6 +238,20 @@ class Likeness:
         """
         return float((self._own[group] > 0).mean()) if len(group) else 0.0
 
+    def nearness(self, weight: Floats) -> Floats:
+        """Return each account's cosine with the mean member, itself left out; NaN without a vector.
+
+        ``weight`` is each account's membership.
+
+        >>> same = Likeness(np.array([[1.0], [1.0], [0.0]], np.float32), np.arange(3, dtype=np.int32), 8.0, 5.0)
+        >>> same.nearness(np.array([1.0, 1.0, 0.0])).tolist()
+        [1.0, 1.0, nan]
+        """
+        members = np.flatnonzero(weight)
+        total = (self.vectors[members] * weight[members, None]).sum(axis=0)
+        cosine = (_products(self.vectors, total) - weight * self._own) / np.maximum(weight.sum() - weight, 1.0)
+        return np.where(self._own > 0, cosine, np.nan)
+
     @cached_property
     def _own(self) -> Vectors:
         """Return the squared length of each account's vector, once for all groups."""
@@ -285,6 +300,31 @@ def _window(times: Ints, low: int, high: int, begin: int, end: int) -> tuple[int
     while end < len(times) and times[end] <= high:
         end += 1
     return begin, end
+
+
+@numba.njit(cache=True, nogil=True)
+def _products(vectors: Vectors, total: Floats) -> Floats:
+    """Return the product of each row with ``total``, in double precision but without a double copy of the rows.
+
+    Each is added up from the first to the last, so that every machine rounds alike; four rows at a time, because each
+    addition waits for the one before.
+    """
+    n = len(vectors)
+    out = np.empty(n)
+    for i in range(0, n - n % 4, 4):
+        a, b, c, d = 0.0, 0.0, 0.0, 0.0
+        for j in range(len(total)):
+            a += vectors[i, j] * total[j]
+            b += vectors[i + 1, j] * total[j]
+            c += vectors[i + 2, j] * total[j]
+            d += vectors[i + 3, j] * total[j]
+        out[i], out[i + 1], out[i + 2], out[i + 3] = a, b, c, d
+    for i in range(n - n % 4, n):
+        a = 0.0
+        for j in range(len(total)):
+            a += vectors[i, j] * total[j]
+        out[i] = a
+    return out
 
 
 @numba.njit(cache=True, nogil=True)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from stillwatch.signals.characters import U8
-from stillwatch.signals.columns import U64, Again, Codes, Ints, Lists, Ragged, rested
+from stillwatch.signals.columns import U64, Again, Codes, Ints, Lists, Ragged, rested, room
 from stillwatch.signals.compiled import lean, whole
 from stillwatch.signals.sketch import Kind
 from stillwatch.tables.threads import mapped
@@ -24,7 +24,7 @@ STACK_KINDS = (Kind.SHINGLE, Kind.SYSTEM, Kind.TOOL, Kind.HEAD, Kind.TAIL, Kind.
 POSTED_KINDS = (*STACK_KINDS, Kind.WORD)
 _LAST_STACK = np.uint64((int(max(STACK_KINDS)) + 1 << 60) - 1)
 SCHEMA = pa.schema({"hash": pa.uint64(), "rows": pa.list_(pa.uint32())})
-_MOST_AT_ONCE = 1 << 23
+_MOST_AT_ONCE = 1 << 24
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _PAYLOAD = np.uint64(Kind.PAYLOAD)
 _WANTED = np.isin(np.arange(16), np.array(POSTED_KINDS))
@@ -249,9 +249,11 @@ def habits_of(
     >>> owner.tolist(), label[value].tolist(), count.tolist()
     ([0, 1], [5, 5], [1, 1])
     """
+    whose = _by_piece(parts, account)
 
     def looked(ends: tuple[np.uint64, np.uint64]) -> tuple[Codes, Codes, Codes, U64]:
-        label, start, uses = _crowded([(place, held.within(*ends)) for place, held in parts], account, least)
+        mine = [(owner, held.within(*ends)) for owner, (_, held) in zip(whose, parts, strict=True)]
+        label, start, uses = _crowded(mine, least)
         owner, place, count, kept = _repeated(uses, start, few, least)
         return owner, place, count, label[kept]
 
@@ -262,6 +264,16 @@ def habits_of(
         counts.append(count)
         labels.append(label)
     return *_by_account(owners, holders, counts, len(few)), np.concatenate(labels)
+
+
+def _by_piece(parts: Iterable[tuple[Places, Postings]], account: Codes) -> list[Codes]:
+    """Return the account of each piece's rows: they are looked at for every range of hashes, and lie far apart."""
+    whose, every, first = room(len(account), np.int32), list[Codes](), 0
+    for rows, _ in parts:
+        every.append(whose[first : first + len(rows)])
+        every[-1][:] = account[rows]
+        first += len(rows)
+    return every
 
 
 def _ranges(held: Iterable[Postings]) -> list[tuple[np.uint64, np.uint64]]:
@@ -276,8 +288,11 @@ def _ranges(held: Iterable[Postings]) -> list[tuple[np.uint64, np.uint64]]:
     return list(zip([np.uint64(0), *(edges + np.uint64(1))], [*edges, _LAST_STACK], strict=True))
 
 
-def _crowded(mine: list[tuple[Places, Postings]], account: Codes, least: int) -> tuple[U64, Ints, Codes]:
-    """Return the hashes that may have ``least`` holders, and the account of every use of each, hash by hash."""
+def _crowded(mine: list[tuple[Codes, Postings]], least: int) -> tuple[U64, Ints, Codes]:
+    """Return the hashes that may have ``least`` holders, and the account of every use of each, hash by hash.
+
+    ``mine`` is the account of each of a piece's rows, and its postings.
+    """
     size = max(10, int(np.ceil(np.log2(1 + sum(len(held.values) for _, held in mine)))) + 1)
     cells = np.zeros(1 << size, np.uint8)
     for _, held in mine:
@@ -290,8 +305,8 @@ def _crowded(mine: list[tuple[Places, Postings]], account: Codes, least: int) ->
         start[1:][place] += held.start[at + 1] - held.start[at]
     np.cumsum(start, out=start)
     uses, cursor = np.empty(int(start[-1]), np.int32), start[:-1].copy()
-    for (rows, held), at, place in zip(mine, chosen, places, strict=True):
-        _gather_uses(held.start, held.rows, at, place, account[rows], cursor, uses)
+    for (owner, held), at, place in zip(mine, chosen, places, strict=True):
+        _gather_uses(held.start, held.rows, at, place, owner, cursor, uses)
     return label, start, uses
 
 

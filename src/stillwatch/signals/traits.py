@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stillwatch.signals.columns import Codes, Ints, blocks, slices
+from stillwatch.signals.compiled import lean
 from stillwatch.signals.frame import Frame
 from stillwatch.signals.postings import habits_of, postings_of
 
@@ -60,7 +61,9 @@ class Incidence:
 
     @cached_property
     def _holders(self) -> Ints:
-        return np.bincount(self.value, minlength=self.n_values)
+        count = np.zeros(self.n_values, np.int64)
+        _tally(self.value, count)
+        return count
 
     def among(self, members: Ints) -> Ints:
         """Return how many of some distinct accounts hold each value, looking at no others.
@@ -89,6 +92,12 @@ class Incidence:
         value = dense[self.value[mask]].astype(np.int32)
         start = np.searchsorted(account, np.arange(len(self.start))).astype(np.int64)
         return Incidence(account, value, self.count[mask], start, int(values.sum()), label)
+
+
+@lean
+def _tally(value: Codes, count: Ints) -> None:
+    for i in range(len(value)):
+        count[value[i]] += 1
 
 
 def incidence(
