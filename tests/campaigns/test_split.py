@@ -96,8 +96,8 @@ def one_by_one(space: Space, members: np.ndarray) -> np.ndarray:
     place = np.searchsorted(members, space.frame.account[rows])
     others = np.flatnonzero(~np.isin(space.frame.account, members))
     each = 1.0 / np.maximum(space.frame.volume(), 1)[space.frame.account]
-    carried = _constructed(space, members)
-    mine, rest = ([*space.kinds(some), carried.levels(some)] for some in (rows, others))
+    level = _constructed(space, members)
+    mine, rest = ([*space.kinds(some), level[some]] for some in (rows, others))
     background = []
     for own, other in zip(mine, rest, strict=True):
         size = int(max(own.max(), other.max())) + 1

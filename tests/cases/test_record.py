@@ -67,7 +67,7 @@ def test_all_rows_fit_the_contract(recorded: Recorded, tiny_space: Space) -> Non
     assert table("member_terms", term_rows(recorded, tiny_space)).num_rows > 0
     assert table("evidence", evidence_rows(recorded)).num_rows >= 2
     assert table("links", link_rows(recorded, tiny_space)).num_rows > 0
-    assert exchange_table(recorded, tiny_space).column_names == list(TABLES["campaign_exchanges"])
+    assert exchange_table([recorded], tiny_space).column_names == list(TABLES["campaign_exchanges"])
 
 
 def test_a_campaign_record_says_what_the_contract_asks(recorded: Recorded, tiny_space: Space) -> None:
@@ -114,7 +114,7 @@ def test_closed_accounts_have_their_role(recorded: Recorded, tiny_space: Space) 
 
 def test_exchanges_are_the_members_and_sorted(recorded: Recorded, tiny_space: Space) -> None:
     """Ids in order, each once, each of a member, each at least one half."""
-    taken = exchange_table(recorded, tiny_space)
+    taken = exchange_table([recorded], tiny_space)
     ids = taken["exchange_id"].to_pylist()
     assert ids == sorted(set(ids))
     assert min(taken["probability"].to_pylist()) >= 0.5

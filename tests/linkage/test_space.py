@@ -37,6 +37,11 @@ def test_what_exchanges_carry_is_counted_hash_by_hash(tiny_space: Space) -> None
     place = np.repeat(wanted, np.diff(carried.indptr))
     got = list(zip(zip(place.tolist(), carried.indices.tolist(), strict=True), carried.data.tolist(), strict=True))
     assert sorted(got) == sorted((pair, min(count, 255)) for pair, count in counted.items())
+    some = wanted[: len(wanted) // 2]
+    together = np.zeros(frame.n_exchanges, np.int64)
+    for (number, row), count in counted.items():
+        together[row] += count * bool(np.isin(number, some))
+    assert np.array_equal(tiny_space.carried.together(some), np.minimum(together, 255))
 
 
 def test_the_same_data_and_seed_give_the_same_space(tiny: Dataset, tiny_space: Space) -> None:

@@ -240,15 +240,17 @@ def _compete(space: Space, found: list[Found], before: list[Found], seed: int) -
         logit = np.where((one.profile.probability >= MEMBER_BAR) & ~gone, one.profile.odds(), -np.inf)
         best = np.where(logit > most, number, best)
         np.maximum(most, logit, out=most)
-    kept = []
-    for number, one in enumerate(found):
+
+    def left(number: int) -> Found | None:
+        one = found[number]
         profile = replace(one.profile, probability=np.where((best == number) & ~gone, one.profile.probability, 0.0))
-        left = len(profile.members(MEMBER_BAR))
-        if left < LEAST_MEMBERS:
-            continue
-        same = left == len(one.profile.members(MEMBER_BAR))
-        kept.append(replace(one, profile=profile) if same else measured(space, one.seed, profile, one.floor, seed))
-    return kept
+        members = len(profile.members(MEMBER_BAR))
+        if members < LEAST_MEMBERS:
+            return None
+        same = members == len(one.profile.members(MEMBER_BAR))
+        return replace(one, profile=profile) if same else measured(space, one.seed, profile, one.floor, seed)
+
+    return [one for one in mapped(range(len(found)), left) if one is not None]
 
 
 def measured(space: Space, group: Group, profile: Profile, floor: float, seed: int) -> Found:

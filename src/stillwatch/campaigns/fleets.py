@@ -12,6 +12,7 @@ import numpy as np
 
 from stillwatch.campaigns.discover import Found, measured, worth_floor
 from stillwatch.campaigns.profile import BLOCKS, Profile
+from stillwatch.campaigns.split import rows_of
 from stillwatch.linkage.groups import Candidate, Group
 from stillwatch.linkage.space import Space
 from stillwatch.signals.frame import Ints
@@ -58,7 +59,7 @@ def _harvests(space: Space, members: Ints, floor: float) -> bool:
     """
     if not _told_apart(space):
         return False
-    rows = np.flatnonzero(np.isin(space.frame.account, members))
+    rows, _ = rows_of(space.frame.start, members)
     if not len(rows):
         return False
     worth, parts = group_worth(space.frame, space.labels, space.worth, rows)

@@ -8,18 +8,19 @@ its own users' traffic beside a campaign's keeps the former out of the case.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from stillwatch.linkage.space import Space
-from stillwatch.signals.columns import blocks
-from stillwatch.signals.frame import Ints
+from stillwatch.signals.characters import U8
+from stillwatch.signals.columns import Codes, Ints, blocks, rested
 
 Floats = npt.NDArray[np.float64]
-Levels = npt.NDArray[np.uint8]
 _MOST_BUNDLES = 60
+_LEVEL = np.digitize(np.arange(256), [1, 3, 8]).astype(np.uint8)  # of construction, by how many hashes of it
 _CAP = 14.0
 
 
@@ -50,19 +51,23 @@ def split_exchanges(space: Space, members: Ints, weight: Floats, *, rounds: int 
     >>> split_exchanges(quiet, np.array([2]), np.ones(1)).share.tolist()
     [0.0]
     """
-    rows, place = _rows_of(space.frame.start, members)
+    rows, place = rows_of(space.frame.start, members)
     if not len(rows):
         return Split(rows, np.zeros(0), np.zeros(len(members)))
-    carried = _constructed(space, members)
-    background = [*space.everyday, _built_everywhere(space, carried)]
-    kinds, cell = _alike(place, [*space.kinds(rows), carried.levels(rows)], [len(shares) for shares in background])
+    level = _constructed(space, members)
+    background = [*space.everyday, _built_everywhere(space, level)]
+
+    def features(some: slice) -> list[npt.NDArray[np.integer]]:
+        return [*space.kinds(rows[some]), level[rows[some]]]
+
+    kinds, cell = _alike(place, features, [len(shares) for shares in background])
     even = 1.0 / np.maximum(np.diff(space.frame.start), 1)[members][kinds.place]
     background = [
         _floored(everywhere - np.bincount(value, weights=kinds.times * even, minlength=len(everywhere)))
         for everywhere, value in zip(background, kinds.values, strict=True)
     ]
     probability, share = _mixed(kinds, background, even**0.5, weight, rounds)
-    return Split(rows, probability[cell], share)
+    return Split(rested(rows), rested(probability[cell]), share)
 
 
 @dataclass(frozen=True)
@@ -77,16 +82,21 @@ class _Kinds:
     values: list[Ints]
 
 
-def _alike(place: Ints, features: list[npt.NDArray[np.integer]], sizes: list[int]) -> tuple[_Kinds, Ints]:
-    """Take together exchanges that are alike, and return which of these each one is; ``place`` ascends."""
+def _alike(
+    place: Codes, features: Callable[[slice], list[npt.NDArray[np.integer]]], sizes: list[int]
+) -> tuple[_Kinds, Codes]:
+    """Take together exchanges that are alike, and return which of these each one is.
+
+    ``place`` ascends; ``features(some)`` are what a slice of the exchanges are, a list entry for each of ``sizes``.
+    """
     keys: list[Ints] = []
     times: list[Ints] = []
-    cell, found = np.empty(len(place), np.int64), 0
+    cell, found = np.empty(len(place), np.int32), 0
     for block in blocks(place):
-        key = place[block].copy()
-        for feature, size in zip(features, sizes, strict=True):
+        key = place[block].astype(np.int64)
+        for feature, size in zip(features(block), sizes, strict=True):
             key *= size
-            key += feature[block]
+            key += feature
         distinct, number, counts = np.unique(key, return_inverse=True, return_counts=True)
         cell[block] = number.reshape(-1) + found
         found += len(distinct)
@@ -133,32 +143,25 @@ def _start(kinds: _Kinds) -> Floats:
     return np.asarray(np.array([0.2, 0.6, 0.9, 0.95])[constructed], np.float64)
 
 
-def _rows_of(start: Ints, members: Ints) -> tuple[Ints, Ints]:
-    """Return the exchanges of some accounts (ascending), and whose each is: its place among ``members``."""
+def rows_of(start: Ints, members: Ints) -> tuple[Ints, Codes]:
+    """Return the exchanges of some accounts (ascending), and whose each is: its place among ``members``.
+
+    ``start`` says where each account's exchanges begin in the frame.
+
+    >>> [part.tolist() for part in rows_of(np.array([0, 2, 3, 5]), np.array([0, 2]))]
+    [[0, 1, 3, 4], [0, 0, 1, 1]]
+    """
     volume = start[members + 1] - start[members]
-    place = np.repeat(np.arange(len(members)), volume)
+    place = np.repeat(np.arange(len(members), dtype=np.int32), volume)
     first = np.cumsum(volume) - volume
     return np.arange(len(place)) + np.repeat(start[members] - first, volume), place
 
 
-@dataclass(frozen=True)
-class _Carried:
-    """How much campaign construction exchanges carry: 1 a little, 2 some, 3 most; those not in ``rows`` none (0)."""
+def _constructed(space: Space, members: Ints) -> U8:
+    """Return how much campaign construction each exchange carries: 0 none, 1 a little, 2 some, 3 most.
 
-    rows: Ints
-    level: Levels
-
-    def levels(self, rows: Ints) -> Levels:
-        """Return the levels of some exchanges."""
-        out = np.zeros(len(rows), np.uint8)
-        if len(self.rows):
-            at = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
-            out = np.where(self.rows[at] == rows, self.level[at], out)
-        return out
-
-
-def _constructed(space: Space, members: Ints) -> _Carried:
-    """Return which exchanges carry campaign construction: bundles that members hold far more often than others."""
+    That is bundles which members hold far more often than others.
+    """
     held = space.bundles.held
     n = space.frame.n_accounts
     count_in = held.among(members)
@@ -167,18 +170,15 @@ def _constructed(space: Space, members: Ints) -> _Carried:
     lift = np.log(share / background)
     telling = np.flatnonzero((share >= 0.15) & (lift >= max(1.5, 0.5 * lift[share >= 0.15].max(initial=0.0))))
     telling = telling[np.argsort(-lift[telling], kind="stable")][:_MOST_BUNDLES]
-    carried = space.carried.by(telling)
-    rows, which = np.unique(carried.indices, return_inverse=True)
-    hits = np.bincount(which.reshape(-1), weights=carried.data, minlength=len(rows))
-    level = (hits >= 1).astype(np.uint8) + (hits >= 3) + (hits >= 8)
-    return _Carried(rows.astype(np.int64), level)
+    return _LEVEL[space.carried.together(telling)]
 
 
-def _built_everywhere(space: Space, carried: _Carried) -> Floats:
+def _built_everywhere(space: Space, level: U8) -> Floats:
     """Return how often each level of construction occurs in all exchanges, accounts counting alike."""
     volume = space.frame.volume()
-    weights = (1.0 / np.maximum(volume, 1))[space.frame.account[carried.rows]]
-    counts = np.bincount(carried.level, weights=weights, minlength=1).astype(np.float64)
+    rows = np.flatnonzero(level)
+    weights = (1.0 / np.maximum(volume, 1))[space.frame.account[rows]]
+    counts = np.bincount(level[rows], weights=weights, minlength=1).astype(np.float64)
     counts[0] = (volume > 0).sum() - counts.sum()
     return counts
 

@@ -249,35 +249,30 @@ def _unnamed(judged: Judged, space: Space) -> Recorded:
 
 
 def _tables(folder: Path, heads: Heads, recorded: list[Recorded], space: Space | None) -> None:
-    whole = ("campaign_exchanges", "scores")
+    whole = {"campaign_exchanges": exchange_table, "scores": score_table}
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES if name not in whole}
-    exchanges = []
-    for mine, taken in mapped(recorded, partial(_rows_of, space=space)) if space else ():
+    for mine in mapped(recorded, partial(_rows_of, space=space)) if space else ():
         for name, some in mine.items():
             rows[name] += some
-        exchanges.append(taken)
-    scores = score_table(recorded, space) if space else pa.schema(list(TABLES["scores"].items())).empty_table()
-    pq.write_table(scores, folder / "scores.parquet")
     _add_heads(rows["templates"], heads)
+    for name, table in whole.items():
+        empty = pa.schema(list(TABLES[name].items())).empty_table()
+        pq.write_table(table(recorded, space) if space else empty, folder / f"{name}.parquet")
     for name, every in rows.items():
         pq.write_table(
             pa.Table.from_pylist(every, schema=pa.schema(list(TABLES[name].items()))), folder / f"{name}.parquet"
         )
-    schema = pa.schema(list(TABLES["campaign_exchanges"].items()))
-    taken = pa.concat_tables([t.cast(schema) for t in exchanges]) if exchanges else schema.empty_table()
-    pq.write_table(taken, folder / "campaign_exchanges.parquet")
 
 
-def _rows_of(one: Recorded, space: Space) -> tuple[dict[str, list[dict[str, Any]]], pa.Table]:
-    """Return the rows of one campaign by table, and its exchanges."""
-    made = {
+def _rows_of(one: Recorded, space: Space) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of one campaign by table."""
+    return {
         "members": member_rows(one, space),
         "member_terms": term_rows(one, space),
         "evidence": evidence_rows(one),
         "links": link_rows(one, space),
         "templates": template_rows(one, space),
     }
-    return made, exchange_table(one, space)
 
 
 def _add_heads(templates: list[dict[str, Any]], heads: Heads) -> None:

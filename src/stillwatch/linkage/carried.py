@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -39,18 +40,38 @@ class Carried:
         >>> example_space().carried.by(np.zeros(0, np.int64)).nnz
         0
         """
-        order, start = self._ordered
-        size = start[wanted + 1] - start[wanted]
-        at = order[np.arange(int(size.sum())) + np.repeat(start[wanted] - (np.cumsum(size) - size), size)]
-        hashes, group = self.hashes[at], np.repeat(np.arange(len(wanted), dtype=np.int32), size)
+        hashes, size = self._hashes(wanted)
+        found = list(self._counted(hashes, np.repeat(np.arange(len(wanted), dtype=np.int32), size), len(wanted)))
+        return sp.csr_matrix(_joined(found, len(wanted)), shape=(len(wanted), self.frame.n_exchanges))
+
+    def together(self, wanted: Ints) -> U8:
+        """Return by exchange how many hashes of all the ``wanted`` bundles it carries, 255 at most.
+
+        >>> int(example_space().carried.together(np.zeros(0, np.int64)).sum())
+        0
+        """
+        out = np.zeros(self.frame.n_exchanges, np.uint8)
+        hashes, _ = self._hashes(wanted)
+        for counts, rows, _ in self._counted(hashes, np.zeros(len(hashes), np.int32), 1):
+            out[rows] = counts
+        return out
+
+    def _counted(self, hashes: U64, group: Codes, groups: int) -> Iterator[_Counted]:
+        """Count the hashes of each group in the exchanges, a piece at a time."""
 
         def counted(piece: tuple[Places, Postings]) -> _Counted:
             place, held = piece
-            counts, rows, first = held.counted(hashes, group, len(wanted), len(place))
+            counts, rows, first = held.counted(hashes, group, groups, len(place))
             return counts, place[rows].astype(np.int32), first
 
-        found = list(mapped(postings_of(self.frame.sketch) if len(at) else [], counted))
-        return sp.csr_matrix(_joined(found, len(wanted)), shape=(len(wanted), self.frame.n_exchanges))
+        return mapped(postings_of(self.frame.sketch) if len(hashes) else [], counted)
+
+    def _hashes(self, wanted: Ints) -> tuple[U64, Ints]:
+        """Return the hashes of some bundles, bundle by bundle, and how many each has."""
+        order, start = self._ordered
+        size = start[wanted + 1] - start[wanted]
+        at = order[np.arange(int(size.sum())) + np.repeat(start[wanted] - (np.cumsum(size) - size), size)]
+        return self.hashes[at], size
 
     @cached_property
     def _ordered(self) -> tuple[Codes, Ints]:

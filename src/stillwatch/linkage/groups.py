@@ -114,7 +114,7 @@ def _valued(space: Space, proposed: list[Candidate]) -> list[Candidate]:
     carried, row, valued = space.carried.by(built), 0, []
     for candidate in proposed:
         if candidate.bundle >= 0:
-            rows = np.sort(carried.indices[carried.indptr[row] : carried.indptr[row + 1]]).astype(np.int64)
+            rows = np.sort(carried.indices[carried.indptr[row] : carried.indptr[row + 1]])
             value, row = group_worth(space.frame, space.labels, space.worth, rows)[0], row + 1
         else:
             value = worth_of(space, candidate.members)
@@ -157,16 +157,14 @@ class _Seen:
 
 def _by_construction(space: Space) -> list[Candidate]:
     """Propose who shares prompt construction: bundles of three or more hashes, or of a system text or tool set."""
-    held = space.bundles.held
-    order = np.argsort(held.value, kind="stable")
-    bounds = np.searchsorted(held.value[order], np.arange(held.n_values + 1))
+    by_bundle = space.by_bundle
     whole = np.isin(space.hashes >> np.uint64(60), np.array([Kind.SYSTEM_ID, Kind.TOOLSET], np.uint64))
-    strong = np.zeros(held.n_values, bool)
+    strong = np.zeros(by_bundle.pairs.n_values, bool)
     strong[space.bundles.of[whole]] = True
     strong |= space.bundles.size >= 3
     found = []
     for number in np.flatnonzero(strong):
-        members = np.sort(held.account[order[bounds[number] : bounds[number + 1]]]).astype(np.int64)
+        members = by_bundle.account[by_bundle.start[number] : by_bundle.start[number + 1]].astype(np.int64)
         found.append(
             Candidate("B", f"shared prompt construction ({space.bundles.size[number]} hashes)", members, int(number))
         )

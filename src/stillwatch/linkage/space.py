@@ -134,7 +134,17 @@ class Space:
         >>> len(example_space().built) == 1 + len(example_space().stack)
         True
         """
-        return [Holders.of(pairs) for pairs in (self.bundles.held, *self.stack.values()) if pairs.n_values]
+        others = [Holders.of(pairs) for pairs in self.stack.values() if pairs.n_values]
+        return [self.by_bundle, *others] if self.bundles.held.n_values else others
+
+    @cached_property
+    def by_bundle(self) -> Holders:
+        """Return who holds which bundle, both ways.
+
+        >>> example_space().by_bundle is example_space().built[0]
+        True
+        """
+        return Holders.of(self.bundles.held)
 
     @cached_property
     def moments(self) -> Moments:

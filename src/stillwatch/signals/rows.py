@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -208,13 +209,14 @@ def taken(rows: npt.NDArray[np.integer], last: Ints, read: Callable[[int], pa.Ar
     >>> taken(np.array([2, 0]), np.array([2, 3]), [pa.array(["a", "b"]), pa.array(["c"])].__getitem__).to_pylist()
     ['c', 'a']
     """
-    number = np.searchsorted(last, rows, "right")
+    number = np.searchsorted(last, rows, "right").astype(np.int32)
     by_piece = np.argsort(number, kind="stable")
-    first = np.concatenate(([0], last))
+    bounds = np.searchsorted(number[by_piece], np.arange(len(last) + 1))
     parts = [pa.array([], pa.string())]
-    for i in np.unique(number):
-        mine = rows[by_piece[np.searchsorted(number[by_piece], i) : np.searchsorted(number[by_piece], i, "right")]]
-        parts.append(read(int(i)).take(pa.array(mine - first[i])))
+    for piece, (begin, end) in enumerate(pairwise(bounds.tolist())):
+        if begin < end:
+            mine = rows[by_piece[begin:end]] - (last[piece - 1] if piece else 0)
+            parts.append(read(piece).take(pa.array(mine)))
     back = np.empty(len(rows), np.int64)
     back[by_piece] = np.arange(len(rows))
     return pa.concat_arrays(parts).take(pa.array(back))

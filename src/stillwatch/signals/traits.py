@@ -62,7 +62,7 @@ class Incidence:
     @cached_property
     def _holders(self) -> Ints:
         count = np.zeros(self.n_values, np.int64)
-        _tally(self.value, count)
+        _tally(self.value, self.start[:1], self.start[-1:], count)
         return count
 
     def among(self, members: Ints) -> Ints:
@@ -71,9 +71,9 @@ class Incidence:
         >>> incidence(np.array([0, 1, 1], np.int32), np.array([0, 0, 1]), 2).among(np.array([0])).tolist()
         [1, 0]
         """
-        size = self.start[members + 1] - self.start[members]
-        pairs = np.arange(int(size.sum())) + np.repeat(self.start[members] - (np.cumsum(size) - size), size)
-        return np.bincount(self.value[pairs], minlength=self.n_values)
+        count = np.zeros(self.n_values, np.int64)
+        _tally(self.value, self.start[members], self.start[members + 1], count)
+        return count
 
     def keep(self, mask: npt.NDArray[np.bool_], values: npt.NDArray[np.bool_]) -> Incidence:
         """Return the pairs under ``mask`` whose value is in ``values``, with values coded densely anew.
@@ -95,9 +95,11 @@ class Incidence:
 
 
 @lean
-def _tally(value: Codes, count: Ints) -> None:
-    for i in range(len(value)):
-        count[value[i]] += 1
+def _tally(value: Codes, first: Ints, last: Ints, count: Ints) -> None:
+    """Count the values from each of ``first`` to before each of ``last``."""
+    for run in range(len(first)):
+        for i in range(first[run], last[run]):
+            count[value[i]] += 1
 
 
 def incidence(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stillwatch.signals.columns import Ints, blocks, rested, tallies
+from stillwatch.signals.columns import Codes, Ints, blocks, rested, tallies
 from stillwatch.signals.cues import CAPABILITIES
 from stillwatch.signals.frame import Frame
 from stillwatch.signals.postings import prompts_of
@@ -121,7 +121,9 @@ def worth(frame: Frame, labels: Tasks, *, high_value: frozenset[int]) -> Worth:
     return Worth(exchange, scale, np.where(loud, score, np.nan))
 
 
-def group_worth(frame: Frame, labels: Tasks, measured: Worth, rows: Mask | Ints) -> tuple[float, dict[str, float]]:
+def group_worth(
+    frame: Frame, labels: Tasks, measured: Worth, rows: Mask | Ints | Codes
+) -> tuple[float, dict[str, float]]:
     """Return the pooled worth of some exchanges (0 to 1; 0.5 is the middle account) and its features' percentiles.
 
     Accounts count alike, however much they sent; a feature that the data lack is left out of the mean.
@@ -135,8 +137,13 @@ def group_worth(frame: Frame, labels: Tasks, measured: Worth, rows: Mask | Ints)
     >>> round(value, 3), parts["elicitation"], parts["systematic coverage"]
     (0.925, 1.0, 0.5)
     """
-    accounts, owner = np.unique(frame.account[rows], return_inverse=True)
-    features = _by_account([(owner.reshape(-1), rows)], len(accounts), labels, measured.exchange)
+    at = np.flatnonzero(rows) if rows.dtype == bool else rows
+    account = frame.account[at]
+    there = np.zeros(frame.n_accounts, bool)
+    there[account] = True
+    owner = (np.cumsum(there, dtype=np.int32) - 1)[account]
+    some = ((owner[block], at[block]) for block in blocks(owner))
+    features = _by_account(some, int(there.sum()), labels, measured.exchange)
     parts: dict[str, float] = {}
     for name, column, scale in zip(measured.names, features.T, measured.scale, strict=True):
         values = column[np.isfinite(column)]
