@@ -41,6 +41,7 @@ from stillwatch.types import Progress, silent
 MOST_SECTIONS = 40
 MOST_CLEARED = 100
 _HERE = Path(__file__).parent
+_MOST_MEMORY = "2GB"  # for counting exchanges, beyond which the engine goes on in files
 
 
 def write_report(
@@ -58,7 +59,7 @@ def write_report(
     stillwatch.errors.DatasetError: no-such-folder holds no scan: ...
     """
     scan = ScanOutput.open(out)
-    connection = connect() if cluster is None else cluster
+    connection = connect(memory_limit=_MOST_MEMORY) if cluster is None else cluster
     try:
         page = render(scan, dataset, connection, show_text=show_text, progress=progress)
     finally:
