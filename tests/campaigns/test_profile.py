@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stillwatch.campaigns.profile import BLOCKS, Profile, _stack, fit_profile, with_strangers
+from stillwatch.campaigns.profile import BLOCKS, Profile, _stack, _typical, fit_profile, with_strangers
 from stillwatch.linkage.cells import Holders
 from stillwatch.linkage.space import CAPS, Space
 from stillwatch.signals.traits import incidence
@@ -78,6 +78,58 @@ def test_silence_is_no_evidence() -> None:
     member, stranger, silent, rare = nats[0], nats[20], nats[112], nats[113]
     assert silent == 0.0
     assert stranger < rare < silent < member
+
+
+def plain_stack(space: Any, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return nats, expected nats and their variance by account: value by value, each account's own loop."""
+    volume = space.frame.volume()
+    asked, size = np.minimum(volume, 200), weight.sum()
+    nats, usual, doubt = np.zeros(len(weight)), np.zeros(len(weight)), np.ones(len(weight))
+    for holders in space.built:
+        pairs = holders.pairs
+        for value in range(pairs.n_values):
+            who, count = pairs.account[pairs.value == value], pairs.count[pairs.value == value]
+            inside = weight[who].sum()
+            rare = (len(who) - inside + 0.5) / (len(weight) - size + 1)
+            share = (inside + rare) / (size + 1)
+            if share < 0.5 or np.log(share / rare) < 1.5:
+                continue
+            rate = (weight[who] * np.minimum(1, count / np.maximum(volume[who], 1))).sum() / inside
+            for account in range(len(weight)):
+                n, own = int(asked[account]), weight[account]
+                never = (1 - rate) ** n + (n * rate * (1 - rate) ** (n - 1) if n > 4 else 0)
+                seen = 1 - never if pairs is space.bundles.held else float(n > 0)
+                missing = np.log((1 - share * seen + 1e-3) / (1 - rare * seen + 1e-3))
+                swing = np.log(share / rare) - missing
+                usual[account] += share * seen * swing + missing
+                doubt[account] += share * seen * (1 - share * seen) * swing**2
+                held = np.log((max(inside - own, 0) + rare) / (size - own + 1) / rare)
+                nats[account] += held if account in who else missing
+    return nats, usual, doubt
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_construction_is_weighed_value_by_value(seed: int) -> None:
+    """What all values say together is what each says, added up: held or lacking, a habit or not."""
+    rng = np.random.default_rng(seed)
+    n = 60
+    volume = rng.choice([0, 1, 3, 5, 9, 400], n)
+    weight = np.where(np.arange(n) < 9, rng.choice([1.0, 0.7], n), rng.choice([0.0, 0.0, 0.0, 0.01], n))
+
+    def pairs(values: int, likely: float) -> Any:
+        mine = rng.random((n, values)) < np.where(np.arange(n) < 9, likely, 0.06)[:, None]
+        account, value = np.nonzero(mine)
+        times = rng.integers(1, 9, len(account))
+        return incidence(np.repeat(account, times).astype(np.int32), np.repeat(value, times), n)
+
+    held, client = pairs(5, 0.9), pairs(3, 0.8)
+    frame = SimpleNamespace(volume=lambda: volume)
+    built = [Holders.of(held), Holders.of(client)]
+    space: Any = SimpleNamespace(frame=frame, bundles=SimpleNamespace(held=held), built=built)
+    nats, usual, doubt = plain_stack(space, weight)
+    expected = _typical(np.clip(nats, -6, 6), nats - usual, weight, 6.0, doubt)
+    assert np.abs(expected).max() > 1
+    assert _stack(space, weight) == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_quiet_stranger_is_no_member(fitted: Profile, tiny_space: Space) -> None:

@@ -20,9 +20,10 @@ _group = st.sets(st.integers(0, N - 1), min_size=1, max_size=10).map(sorted)
 
 
 def sharing(drawn: list[tuple[int, int]], units: list[int], cap: float = 8.0) -> Sharing:
-    """Return a view of one family."""
+    """Return a view of two families: values up to 4, and from 5 on."""
     account, value = np.array([a for a, _ in drawn], np.int32), np.array([v for _, v in drawn], np.int64)
-    return Sharing((incidence(account, value, N),), cap, np.array(units, np.int32))
+    low, high = (incidence(account[some], value[some], N) for some in (value < 5, value >= 5))
+    return Sharing((low, high), cap, np.array(units, np.int32))
 
 
 def shared_by_hand(drawn: list[tuple[int, int]], units: list[int], group: list[int], cap: float) -> list[float]:
@@ -214,3 +215,19 @@ class TestLikeness:
         apart: Any = Likeness(vectors, np.arange(N, dtype=np.int32), 8.0, 5.0)
         assert same.effect(np.arange(10)) == 0.0
         assert apart.effect(np.arange(10)) == pytest.approx(8.0)
+
+
+@pytest.mark.parametrize("n", [1, 4, 7, 50])
+def test_nearness_is_the_cosine_with_the_mean_of_the_others(n: int) -> None:
+    """Each account against the weighted mean of all others, one by one; who has no vector is near nobody."""
+    rng = np.random.default_rng(n)
+    vectors = rng.normal(size=(n, 5)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[n // 2] = 0 if n > 1 else vectors[n // 2]
+    weight = np.where(rng.random(n) < 0.6, rng.random(n) + 1, 0.0)
+    near = Likeness(vectors, np.arange(n, dtype=np.int32), 8.0, 5.0).nearness(weight)
+    for account in range(n):
+        others = weight * (np.arange(n) != account)
+        total = (vectors.astype(float) * others[:, None]).sum(axis=0)
+        expected = vectors[account] @ total / max(others.sum(), 1.0)
+        assert near[account] == pytest.approx(expected if vectors[account].any() else np.nan, abs=1e-5, nan_ok=True)
