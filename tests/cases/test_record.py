@@ -18,6 +18,7 @@ from stillwatch.campaigns.discover import discover
 from stillwatch.campaigns.harvest import harvest
 from stillwatch.campaigns.lineage import Lineage
 from stillwatch.cases.evidence import evidence_lines
+from stillwatch.cases.exchanges import exchange_table
 from stillwatch.cases.folder import AXES, TABLES
 from stillwatch.cases.inputs import prompt_heads
 from stillwatch.cases.record import (
@@ -25,7 +26,6 @@ from stillwatch.cases.record import (
     campaign_record,
     cleared_record,
     evidence_rows,
-    exchange_table,
     iso,
     link_rows,
     member_rows,

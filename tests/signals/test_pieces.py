@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillwatch.signals import postings as posted
-from stillwatch.signals import stored
+from stillwatch.signals import habits, stored
 from stillwatch.signals.columns import Lists, Ragged, Resting, blocks, room, tallies
 from stillwatch.signals.fingerprint import fingerprint
 from stillwatch.signals.frame import CODED, FLAGS, NUMBERS, Frame, read_frame
-from stillwatch.signals.postings import STACK_KINDS, habits_of, postings_of, prompts_of
+from stillwatch.signals.habits import habits_of
+from stillwatch.signals.postings import STACK_KINDS, postings_of, prompts_of
 from stillwatch.signals.sketch import kind_of
 from stillwatch.signals.tasks import tasks
 from stillwatch.signals.traits import content_traits
@@ -114,7 +114,7 @@ def test_content_traits_of_pieces_are_those_of_everything(
     tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resting: bool
 ) -> None:
     """Habits, holders and labels as counted over all sketches at once, in memory or a run of accounts at a time."""
-    monkeypatch.setattr(posted, "_MOST_AT_ONCE", 50_000)
+    monkeypatch.setattr(habits, "_MOST_AT_ONCE", 50_000)
     frame = read_frame(tiny, keep=tmp_path if resting else None)
     wanted = np.isin(kind_of(frame.sketch.flat), np.array(STACK_KINDS))
     rows, values = frame.sketch.rows()[wanted], frame.sketch.flat[wanted]

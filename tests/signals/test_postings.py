@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillwatch.signals import postings as posted
+from stillwatch.signals import habits
 from stillwatch.signals.columns import Ragged
 from stillwatch.signals.postings import POSTED_KINDS, STACK_KINDS, Postings
 from stillwatch.signals.sketch import Kind
@@ -66,11 +66,11 @@ def test_rows_may_have_numbers_of_their_own(rows: list[list[int]], seed: int) ->
 def test_ranges_hold_every_hash_once(pieces: list[list[list[int]]], at_once: int) -> None:
     """However small the ranges, within them is all that says how prompts are built, in order."""
     held = [Postings.of(ragged(rows)) for rows in pieces]
-    before, posted._MOST_AT_ONCE = posted._MOST_AT_ONCE, at_once
+    before, habits._MOST_AT_ONCE = habits._MOST_AT_ONCE, at_once
     try:
-        ranges = posted._ranges(held)
+        ranges = habits._ranges(held)
     finally:
-        posted._MOST_AT_ONCE = before
+        habits._MOST_AT_ONCE = before
     assert [low for low, _ in ranges] == [0, *(high + np.uint64(1) for _, high in ranges[:-1])]
     for one, rows in zip(held, pieces, strict=True):
         built = turned([[value for value in row if value >> 60 in STACK_KINDS] for row in rows])

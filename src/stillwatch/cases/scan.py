@@ -24,6 +24,7 @@ from stillwatch.campaigns.harvest import harvest
 from stillwatch.campaigns.lineage import Lineage, Trace
 from stillwatch.cases.continuity import CASES, case_records, known_campaigns, lineages
 from stillwatch.cases.evidence import evidence_lines
+from stillwatch.cases.exchanges import exchange_table
 from stillwatch.cases.folder import LEAST_ACCOUNTS, TABLES, ScanOutput
 from stillwatch.cases.inputs import input_sha256, prompt_heads
 from stillwatch.cases.record import (
@@ -31,7 +32,6 @@ from stillwatch.cases.record import (
     campaign_record,
     cleared_record,
     evidence_rows,
-    exchange_table,
     link_rows,
     member_rows,
     ordered_accounts,

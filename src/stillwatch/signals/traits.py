@@ -17,7 +17,8 @@ import numpy.typing as npt
 from stillwatch.signals.columns import Codes, Ints, blocks, slices
 from stillwatch.signals.compiled import lean
 from stillwatch.signals.frame import Frame
-from stillwatch.signals.postings import habits_of, postings_of
+from stillwatch.signals.habits import habits_of
+from stillwatch.signals.postings import postings_of
 
 FEW_EXCHANGES = 4  # an account of no more has a habit in what it used once
 IDENTITY_FAMILIES = (
